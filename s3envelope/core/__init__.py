@@ -1,0 +1,1 @@
+"""The object format SE1, pure: bytes and integers in, bytes and frozen values out."""

@@ -1,0 +1,1 @@
+"""What the machine gives: randomness, time, the process, places to put bytes."""
