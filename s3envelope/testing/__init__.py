@@ -1,1 +1,5 @@
+"""Doubles for the tests of those who use this library."""
 
+from s3envelope.testing.s3_proxy import S3Proxy
+
+__all__ = ["S3Proxy"]
