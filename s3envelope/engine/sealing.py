@@ -1,0 +1,221 @@
+"""The sealed form of one upload call: read it as often as you like, it is the same every time.
+
+The SDK reads a body for a checksum, to sign it, to send it, and again for each retry. Ciphertext is made anew each
+time, from the same nonces, and every tag is compared with the first one: a segment once produced is reproduced bit
+for bit or not at all.  Source: FORMAT.md, section "Retry safety".
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from typing import NoReturn
+
+from s3envelope.core.kdf import BodyKey
+from s3envelope.core.ports import ProcessId
+from s3envelope.core.segments import (
+    NONCE_SIZE,
+    SEALED_SEGMENT_SIZE,
+    SEGMENT_OVERHEAD,
+    SEGMENT_SIZE,
+    TAG_SIZE,
+    SegmentSealer,
+    segment_nonce,
+)
+from s3envelope.engine.sources import PlaintextSource
+from s3envelope.errors import ConfigurationError, SourceChangedError, UnsupportedOperationError
+
+
+class Attempt:
+    """The nonces, the shape and the tags of one upload call; a repeated call for a plain part continues it."""
+
+    __slots__ = ("_seen", "_tags", "dead", "ends_run", "nonce_start", "plaintext_size", "segment_count")
+
+    def __init__(self, nonce_start: bytes, plaintext_size: int, *, ends_run: bool) -> None:
+        """Take 12 random bytes that no other attempt has, and a size in bytes."""
+        if len(nonce_start) != NONCE_SIZE:
+            raise ValueError(f"a nonce has {NONCE_SIZE} bytes")
+        if not ends_run and plaintext_size % SEGMENT_SIZE:
+            raise ConfigurationError(f"only the last part may have a size that is no multiple of {SEGMENT_SIZE}")
+        self.nonce_start = nonce_start
+        self.plaintext_size = plaintext_size
+        self.ends_run = ends_run
+        self.segment_count = plaintext_size // SEGMENT_SIZE + ends_run
+        self.dead = False
+        self._tags = bytearray()
+        self._seen = bytearray()
+
+    @property
+    def ciphertext_size(self) -> int:
+        """In bytes."""
+        return self.plaintext_size + SEGMENT_OVERHEAD * self.segment_count
+
+    def confirm(self, index: int, tag: bytes) -> None:
+        """Remember the tag of a segment that was just produced, or compare it with the remembered one.
+
+        Raises:
+            SourceChangedError: It differs. The attempt is dead for good.
+        """
+        if index >= len(self._seen):
+            missing = index + 1 - len(self._seen)
+            self._seen.extend(bytes(missing))
+            self._tags.extend(bytes(missing * TAG_SIZE))
+        place = slice(index * TAG_SIZE, (index + 1) * TAG_SIZE)
+        if not self._seen[index]:
+            self._tags[place] = tag
+            self._seen[index] = 1
+        elif self._tags[place] != tag:
+            self.die("gives other bytes than in an earlier pass")
+
+    def die(self, what: str) -> NoReturn:
+        """Refuse this attempt from now on."""
+        self.dead = True
+        raise SourceChangedError(
+            f"the source of the upload {what}; nothing of the changed content was sent. "
+            "Upload it again, and keep it unchanged while the call runs"
+        )
+
+
+class SealedRun:
+    """The ciphertext of one upload call, readable at any position by any number of readers.
+
+    Args:
+        source: The plaintext.
+        attempt: Made for a source of this size.
+        body_key: Of the object; not kept.
+        run: The run's number, 0 in the plain layout.
+        first_segment: The index, within the run, of this call's first segment.
+        process_id: To refuse a forked child, where the tags of the parent would not be seen.
+    """
+
+    def __init__(
+        self,
+        source: PlaintextSource,
+        attempt: Attempt,
+        body_key: BodyKey,
+        *,
+        run: int,
+        first_segment: int,
+        process_id: ProcessId,
+    ) -> None:
+        if source.size != attempt.plaintext_size:
+            attempt.die(f"has {source.size} bytes, not {attempt.plaintext_size} as before")
+        self._source = source
+        self._attempt = attempt
+        self._sealer = SegmentSealer(body_key, run)
+        self._first_segment = first_segment
+        self._process_id = process_id
+        self._owner = process_id()
+        self._lock = threading.RLock()
+        self._kept_index = -1
+        self._kept = b""
+
+    @property
+    def size(self) -> int:
+        """The ciphertext size in bytes."""
+        return self._attempt.ciphertext_size
+
+    @property
+    def attempt(self) -> Attempt:
+        return self._attempt
+
+    def read_at(self, position: int, size: int) -> bytes:
+        """Return up to `size` bytes of ciphertext at `position`.
+
+        Raises:
+            SourceChangedError: The source gives other or fewer bytes than before; none of them is returned.
+            UnsupportedOperationError: This is another process than the one that began the upload.
+        """
+        end = min(position + size, self.size)
+        if position >= end:
+            return b""
+        with self._lock:
+            self._check_usable()
+            first, offset = divmod(position, SEALED_SEGMENT_SIZE)
+            if end <= (first + 1) * SEALED_SEGMENT_SIZE:
+                return self._segment(first)[offset : offset + end - position]
+            return self._many(position, end)
+
+    def _check_usable(self) -> None:
+        if self._process_id() != self._owner:
+            raise UnsupportedOperationError("an upload that began before a fork cannot go on in the child process")
+        if self._attempt.dead:
+            self._attempt.die("changed in an earlier pass")
+
+    def _many(self, position: int, end: int) -> bytes:
+        out = bytearray(end - position)
+        view = memoryview(out)
+        filled = 0
+        while filled < len(out):
+            index, offset = divmod(position + filled, SEALED_SEGMENT_SIZE)
+            sealed_size = self._plaintext_size(index) + SEGMENT_OVERHEAD
+            if offset == 0 and sealed_size <= len(out) - filled:
+                self._produce(index, view[filled : filled + sealed_size])
+                filled += sealed_size
+            else:
+                piece = self._segment(index)[offset : offset + len(out) - filled]
+                view[filled : filled + len(piece)] = piece
+                filled += len(piece)
+        return bytes(out)
+
+    def _plaintext_size(self, index: int) -> int:
+        return min(SEGMENT_SIZE, self._attempt.plaintext_size - index * SEGMENT_SIZE)
+
+    def _segment(self, index: int) -> bytes:
+        """Return a whole sealed segment, kept for the next small read."""
+        if index != self._kept_index:
+            out = bytearray(self._plaintext_size(index) + SEGMENT_OVERHEAD)
+            self._produce(index, memoryview(out))
+            self._kept_index, self._kept = index, bytes(out)
+        return self._kept
+
+    def _produce(self, index: int, out: memoryview) -> None:
+        # INVARIANT: the plaintext of a segment is held in an immutable object before it is sealed, so that a source
+        # that changes meanwhile cannot split ciphertext and tag; and the tag is confirmed before a byte is returned.
+        wanted = self._plaintext_size(index)
+        plaintext = self._source.read_at(index * SEGMENT_SIZE, wanted)
+        if len(plaintext) != wanted:
+            self._attempt.die("has fewer bytes than when the call began")
+        nonce = segment_nonce(self._attempt.nonce_start, index)
+        self._sealer.seal_into(self._first_segment + index, nonce, plaintext, out)
+        self._attempt.confirm(index, bytes(out[-TAG_SIZE:]))
+
+
+class CiphertextReader:
+    """A file-like cursor over fixed ciphertext: `read`, `seek`, `tell`, `len`.
+
+    It inherits from nothing and has no `readinto`: some signers prefer `readinto` where a class inherits it, and
+    would sign other bytes than are sent.
+    """
+
+    def __init__(self, run: SealedRun) -> None:
+        self._run = run
+        self._position = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return up to `size` bytes, or the rest."""
+        wanted = self._run.size - self._position if size is None or size < 0 else size
+        piece = self._run.read_at(self._position, wanted)
+        self._position += len(piece)
+        return piece
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a byte position; reading happens later."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._run.size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return self._run.size
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("the body of an upload cannot be copied or pickled")

@@ -1,0 +1,99 @@
+"""Where plaintext comes from: bytes in memory, or a stream that can be read again."""
+
+from __future__ import annotations
+
+import io
+from typing import Protocol, cast
+
+from s3envelope.core.ports import ByteSource, SeekableSource
+from s3envelope.errors import ConfigurationError
+
+
+class PlaintextSource(Protocol):
+    """Plaintext that can be read at any offset, any number of times."""
+
+    @property
+    def size(self) -> int:
+        """In bytes, fixed when the source was taken."""
+        ...
+
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        """Return the bytes at `offset`; fewer than `size` only where the source has no more."""
+        ...
+
+
+class BufferSource:
+    """Plaintext in memory. A buffer that can change is copied piece by piece, before a piece is used."""
+
+    def __init__(self, buffer: bytes | bytearray | memoryview) -> None:
+        self._view = memoryview(buffer).cast("B") if len(memoryview(buffer)) else memoryview(b"")
+        self._is_immutable = isinstance(buffer, bytes)
+
+    @property
+    def size(self) -> int:
+        return len(self._view)
+
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        piece = self._view[offset : offset + size]
+        return piece if self._is_immutable else bytes(piece)
+
+
+class StreamSource:
+    """Plaintext in a seekable binary stream, from where it stands to its end."""
+
+    def __init__(self, stream: SeekableSource) -> None:
+        self._stream = stream
+        self._start = stream.tell()
+        # Some streams return None from seek(): only tell() is asked.
+        stream.seek(0, io.SEEK_END)
+        self._size = max(0, stream.tell() - self._start)
+        stream.seek(self._start)
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        self._stream.seek(self._start + offset)
+        return read_fully(self._stream, size)
+
+
+def read_fully(stream: ByteSource, size: int) -> bytes:
+    """Read `size` bytes in as many reads as it takes; fewer only at the end of the stream."""
+    piece = stream.read(size)
+    if len(piece) == size or not piece:
+        return bytes(piece)
+    pieces, missing = [bytes(piece)], size - len(piece)
+    while missing > 0 and (piece := stream.read(missing)):
+        pieces.append(bytes(piece))
+        missing -= len(piece)
+    return b"".join(pieces)
+
+
+def refuse_text(stream: object) -> None:
+    """Raise `ConfigurationError` for a text stream."""
+    if isinstance(stream, io.TextIOBase):
+        raise ConfigurationError("Body is a text stream; open the file in binary mode")
+
+
+def is_seekable(stream: object) -> bool:
+    """Tell whether a stream can be read again, by its own word or by trying."""
+    seekable = getattr(stream, "seekable", None)
+    if callable(seekable):
+        return bool(seekable())
+    if not (hasattr(stream, "seek") and hasattr(stream, "tell")):
+        return False
+    candidate = cast(SeekableSource, stream)
+    try:
+        candidate.seek(candidate.tell())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def plaintext_source(body: object) -> PlaintextSource:
+    """Return the source of a body that is in memory or seekable."""
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return BufferSource(body)
+    refuse_text(body)
+    return StreamSource(cast(SeekableSource, body))
