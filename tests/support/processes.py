@@ -109,20 +109,13 @@ class ServerProcess:
             pause.wait(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """End the whole process group; a second call does nothing."""
+        """Kill the whole process group: nothing that it could save is needed. A second call does nothing."""
         atexit.unregister(self.stop)
         if self._process.returncode is not None:
             return
-        self._signal_group(signal.SIGTERM)
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._signal_group(signal.SIGKILL)
-            self._process.wait(_STOP_SECONDS)
-
-    def _signal_group(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(_STOP_SECONDS)
 
 
 def answers_http(url: str) -> bool:

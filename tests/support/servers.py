@@ -130,7 +130,8 @@ def juicefs() -> Iterator[Endpoint]:
         }
         with reserved_ports(2) as (port, metrics_port):
             command = [
-                *(binary, "gateway", database, f"127.0.0.1:{port}", "--metrics", f"127.0.0.1:{metrics_port}"),
+                *(binary, "--no-agent", "gateway", database, f"127.0.0.1:{port}"),
+                *("--metrics", f"127.0.0.1:{metrics_port}"),
                 *("--multi-buckets", "--keep-etag", "--object-tag", "--object-meta"),
                 *("--no-usage-report", "--no-banner", "--backup-meta", "0"),
                 *("--cache-dir", "memory", "--cache-size", "256", "--log", str(folder / "gateway.log")),
