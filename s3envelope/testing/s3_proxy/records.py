@@ -49,6 +49,7 @@ class Leak:
     Attributes:
         where: "head" (path, query, headers), "body", or "framing" (chunk lines and trailers).
         offset: Bytes from the start of that place.
+        request: As known from its head: sizes, body and status are in the log only.
     """
 
     canary: bytes
