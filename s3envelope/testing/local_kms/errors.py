@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-# The service model marks these three as faults of the server; every other error is the caller's: status 400.
-_STATUS = {"KMSInternalException": 500, "KeyUnavailableException": 500, "DependencyTimeoutException": 503}
+# The service model marks these as faults of the server; every other error is the caller's: status 400.
+_FAULTS = frozenset({"KMSInternalException", "KeyUnavailableException", "DependencyTimeoutException"})
 
 
 def status_of(code: str) -> int:
     """Return the HTTP status that goes with an error code."""
-    return _STATUS.get(code, 400)
+    return 500 if code in _FAULTS else 400
 
 
 class KmsServiceError(Exception):

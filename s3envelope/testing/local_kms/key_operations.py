@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from s3envelope.testing.local_kms.errors import KmsServiceError, invalid, unsupported
 from s3envelope.testing.local_kms.keys import (
-    DAY_SECONDS,
     DISABLED,
     ENABLED,
-    PENDING_DELETION,
     PENDING_IMPORT,
     PENDING_REPLICA_DELETION,
     KeyFamily,
@@ -180,9 +178,9 @@ def schedule_key_deletion(request: Request) -> Answer:
     if key.is_primary and len(request.store.replicas(key.family)) > 1:
         key.state = PENDING_REPLICA_DELETION
     else:
-        key.state = PENDING_DELETION
-        key.deletion_date = request.store.clock() + key.pending_window_days * DAY_SECONDS
+        key.doom(request.store.clock())
         answer["DeletionDate"] = key.deletion_date
+    request.store.doomed[key.arn] = key
     return {**answer, "KeyState": key.state}
 
 
@@ -193,4 +191,5 @@ def cancel_key_deletion(request: Request) -> Answer:
         raise KmsServiceError("KMSInvalidStateException", f"{key.arn} is not pending deletion.")
     key.state = DISABLED if key.family.materials else PENDING_IMPORT
     key.deletion_date = key.pending_window_days = None
+    del request.store.doomed[key.arn]
     return {"KeyId": key.arn}

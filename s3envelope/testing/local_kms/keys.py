@@ -130,6 +130,12 @@ class RegionalKey:
                 "InvalidKeyUsageException", f"{self.arn} is a key whose {kind}, not valid for {operation}."
             )
 
+    def doom(self, now: float) -> None:
+        """Start the waiting period, whose length is set."""
+        assert self.pending_window_days is not None
+        self.state = PENDING_DELETION
+        self.deletion_date = now + self.pending_window_days * DAY_SECONDS
+
     def wrong_state(self) -> KmsServiceError:
         """Return the error of an operation that the key's state does not allow."""
         words = _STATE_WORDS.get(self.state, f"in the state {self.state}")

@@ -108,6 +108,8 @@ class KmsService:
         self.store.require_region(caller.region)
         values = validate(operation, parameters)
         with self._lock:
+            if self.store.doomed:
+                self.store.expire()
             return handler(Request(operation, values, caller, self.store))
 
     def respond(self, http: HttpRequest) -> HttpResponse:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from s3envelope.testing.local_kms.errors import KmsServiceError, not_found
-from s3envelope.testing.local_kms.keys import KeyFamily, RegionalKey
+from s3envelope.testing.local_kms.keys import PENDING_REPLICA_DELETION, KeyFamily, RegionalKey
 from s3envelope.testing.local_kms.random_source import Random
 
 _KEY_ID = re.compile(r"mrk-[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
@@ -50,6 +50,7 @@ class KeyStore:
         self.clock = clock
         self.allowed_regions = None if regions is None else frozenset(regions)
         self.service_secret = random(32)
+        self.doomed: dict[str, RegionalKey] = {}
         self._regions: dict[str, _Region] = {}
 
     def require_region(self, name: str) -> None:
@@ -71,15 +72,8 @@ class KeyStore:
         self._region(key.region).keys[key.key_id] = key
 
     def keys(self, region: str) -> list[RegionalKey]:
-        """Return the keys of a Region, oldest first, without those whose waiting period is over."""
-        now = self.clock()
-        state = self._region(region)
-        for key in list(state.keys.values()):
-            if key.deletion_date is not None and key.deletion_date <= now:
-                del state.keys[key.key_id]
-                for alias in self.aliases_of(key):
-                    del state.aliases[alias.name]
-        return list(state.keys.values())
+        """Return the keys of a Region, oldest first."""
+        return list(self._region(region).keys.values())
 
     def aliases(self, region: str) -> dict[str, Alias]:
         """Return the aliases of a Region by name, to read and to change."""
@@ -90,15 +84,24 @@ class KeyStore:
         return [alias for alias in self.aliases(key.region).values() if alias.key_id == key.key_id]
 
     def find(self, region: str, key_id: str) -> RegionalKey | None:
-        """Return a key by its bare id, after whatever its own calendar demands."""
+        """Return a key by its bare id, after the automatic rotation that may be due."""
         key = self._region(region).keys.get(key_id)
-        if key is None:
-            return None
-        if key.deletion_date is not None and key not in self.keys(region):
-            return None
-        if key.family.next_rotation is not None:
+        if key is not None and key.family.next_rotation is not None:
             key.family.catch_up(self.clock(), self.random(32))
         return key
+
+    def expire(self) -> None:
+        """Delete the keys whose waiting period is over, each with its aliases."""
+        now = self.clock()
+        for key in [key for key in self.doomed.values() if (key.deletion_date or now + 1) <= now]:
+            del self.doomed[key.arn]
+            del self._region(key.region).keys[key.key_id]
+            for alias in self.aliases_of(key):
+                del self.aliases(key.region)[alias.name]
+            remaining = self.replicas(key.family)
+            # A primary key whose last replica goes starts its own waiting period.
+            if len(remaining) == 1 and remaining[0].state == PENDING_REPLICA_DELETION:
+                remaining[0].doom(now)
 
     def replicas(self, family: KeyFamily) -> list[RegionalKey]:
         """Return all Regions' keys of a family, by Region."""
