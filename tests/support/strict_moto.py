@@ -50,7 +50,13 @@ class ReceivedBody:
     headers: dict[str, str]
     raw: bytes
     payload: bytes
+    payload_sha256: str
     trailers: dict[str, str]
+
+    @property
+    def raw_sha256(self) -> str:
+        """Return the digest of the body as sent; the payload's own, without framing."""
+        return hashlib.sha256(self.raw).hexdigest() if self.is_aws_chunked else self.payload_sha256
 
     @property
     def is_aws_chunked(self) -> bool:
@@ -95,7 +101,7 @@ class StrictApp:
         except BrokenFramingError as error:
             entry.update(body_size=0, body_sha256="")
             return _answer_refusal(Refusal("IncompleteBody", str(error)), start_logged)
-        entry.update(body_size=len(body.payload), body_sha256=hashlib.sha256(body.payload).hexdigest())
+        entry.update(body_size=len(body.payload), body_sha256=body.payload_sha256)
         refusal = _check(entry["method"], entry["query"], body)
         if refusal is not None:
             return _answer_refusal(refusal, start_logged)
@@ -120,7 +126,7 @@ def _check(method: str, query: str, body: ReceivedBody) -> Refusal | None:
         return None
     headers = body.headers
     signed_digest = headers.get("x-amz-content-sha256", "")
-    if len(signed_digest) == 64 and signed_digest != hashlib.sha256(body.raw).hexdigest():
+    if len(signed_digest) == 64 and signed_digest != body.raw_sha256:
         return Refusal("XAmzContentSHA256Mismatch", "x-amz-content-sha256 is not the digest of the body")
     if "content-md5" in headers and headers["content-md5"] != _checksum("md5", body.payload):
         return Refusal("BadDigest", "Content-MD5 is not the digest of the body")
@@ -168,12 +174,12 @@ def _read_body(environment: Environment, headers: dict[str, str]) -> bytes:
 
 def _received(headers: dict[str, str], raw: bytes) -> ReceivedBody:
     if "aws-chunked" not in headers.get("content-encoding", ""):
-        return ReceivedBody(headers, raw, raw, {})
+        return ReceivedBody(headers, raw, raw, hashlib.sha256(raw).hexdigest(), {})
     try:
         payload, trailers = _decode_aws_chunked(raw)
     except ValueError:
         raise BrokenFramingError("the aws-chunked framing is broken") from None
-    return ReceivedBody(headers, raw, payload, trailers)
+    return ReceivedBody(headers, raw, payload, hashlib.sha256(payload).hexdigest(), trailers)
 
 
 def _decode_aws_chunked(raw: bytes) -> tuple[bytes, dict[str, str]]:

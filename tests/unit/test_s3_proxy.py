@@ -92,6 +92,16 @@ def test_put_when_body_is_sized_or_chunked_then_storage_has_it(
     assert proxy.requests[0].body == body
 
 
+def test_put_when_chunks_are_tiny_then_storage_has_them_all(
+    storage: PlainStorage, connection: http.client.HTTPConnection
+) -> None:
+    chunks = [bytes([index % 256]) * (index % 5 + 1) for index in range(3_000)]
+
+    _ask(connection, "PUT", "/b/k", iter(chunks))
+
+    assert storage.objects["/b/k"] == b"".join(chunks)
+
+
 @pytest.mark.parametrize("framing", ["?empty", "?notmodified"])
 def test_bodiless_answers_when_followed_by_others_then_connection_stays_in_step(
     storage: PlainStorage, connection: http.client.HTTPConnection, framing: str

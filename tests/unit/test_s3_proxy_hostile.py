@@ -204,6 +204,14 @@ def test_error_answer_when_injected_twice_then_storage_is_asked_the_third_time(
     assert (rule.hit_count, len(storage.heads)) == (2, 1)
 
 
+def test_faults_when_several_match_then_each_has_its_turn(proxy: S3Proxy, ask: Ask) -> None:
+    for status in (503, 500):
+        proxy.inject(ErrorAnswer(status), matching())
+    proxy.inject(Latency(0.001), matching(), times=None)
+
+    assert [ask("GET", "/b/k").status for _ in range(3)] == [503, 500, 200]
+
+
 def test_reset_request_when_before_body_then_storage_sees_nothing(
     storage: PlainStorage, proxy: S3Proxy, ask: Ask
 ) -> None:

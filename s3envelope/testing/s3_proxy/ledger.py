@@ -1,6 +1,7 @@
 """What all connections of a proxy share: the log, the forbidden bytes, the rules in force."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from s3envelope.testing.s3_proxy.canaries import Needle, needles_of
@@ -27,6 +28,18 @@ class Plan:
     def delay_seconds(self) -> float:
         """Return how long to wait before the request is passed on."""
         return sum(fault.delay_seconds for fault in self.faults if isinstance(fault, Latency))
+
+
+def _chosen(faults: list[tuple[EditRule, Fault]], request: RecordedRequest) -> Iterator[Fault]:
+    """Yield every delay that matches, and of the other faults the first: those wait for their turn."""
+    has_fault = False
+    for rule, fault in faults:
+        if isinstance(fault, Latency):
+            if rule.takes(request):
+                yield fault
+        elif not has_fault and rule.takes(request):
+            has_fault = True
+            yield fault
 
 
 class Ledger:
@@ -100,7 +113,7 @@ class Ledger:
             faults, requests, answers = self._faults[:], self._request_edits[:], self._answer_edits[:]
         request = RecordedRequest(number=number, method=method, target=target, headers=head.headers)
         plan = Plan(
-            faults=tuple(fault for rule, fault in faults if rule.takes(request)),
+            faults=tuple(_chosen(faults, request)),
             request_editors=tuple(editor for rule, editor in requests if rule.takes(request)),
             answer_editors=tuple(editor for rule, editor in answers if rule.takes(request)),
         )

@@ -18,7 +18,8 @@ class S3Proxy:
 
     The proxy listens on a free port of 127.0.0.1 from its making until `close`, or to the end of a `with`
     block. It passes the client's Host header on unchanged, so signatures stay valid. Bodies pass in pieces of
-    at most 256 KiB; only what an editor wants, or `keep_bodies`, is held whole.
+    at most 256 KiB; only what an editor wants, or `keep_bodies`, is held whole. An exception in an editor ends
+    the connection, and that thread: pytest reports it.
 
     Args:
         upstream_url: Of the storage, plain http.
@@ -93,7 +94,10 @@ class S3Proxy:
         return rule
 
     def inject(self, fault: Fault, matcher: Matcher, *, times: int | None = 1) -> EditRule:
-        """Let matching requests suffer a fault; the rule's `hit_count` tells how many did."""
+        """Let matching requests suffer a fault; the rule's `hit_count` tells how many did.
+
+        A request suffers every `Latency` that matches but only one other fault, in the order given.
+        """
         rule = EditRule(matcher, times)
         self._ledger.add(rule, fault=fault)
         return rule

@@ -70,7 +70,9 @@ class Wire:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
+        # Received and not yet read are the bytes of _pending from _offset on: cutting them off would copy the rest.
         self._pending = b""
+        self._offset = 0
         self._buffer = bytearray(PIECE_SIZE)
 
     def send(self, message: bytes) -> None:
@@ -79,7 +81,7 @@ class Wire:
 
     def is_idle(self) -> bool:
         """Tell whether the connection is open with nothing to read: fit for another request."""
-        if self._pending:
+        if self._offset < len(self._pending):
             return False
         timeout = self.connection.gettimeout()
         self.connection.setblocking(False)
@@ -133,8 +135,9 @@ class Wire:
 
     def until_close(self) -> Iterator[bytes]:
         """Yield a body that ends with the connection."""
-        while piece := self._pending or self.connection.recv(PIECE_SIZE):
-            self._pending = b""
+        if self._offset < len(self._pending):
+            yield self._consume(len(self._pending))
+        while piece := self.connection.recv(PIECE_SIZE):
             yield piece
 
     def _line(self) -> bytes:
@@ -145,9 +148,8 @@ class Wire:
 
     def _take(self, limit: int) -> bytes:
         """Return up to `limit` bytes of a body; less than a piece only at an end."""
-        if self._pending:
-            piece, self._pending = self._pending[:limit], self._pending[limit:]
-            return piece
+        if self._offset < len(self._pending):
+            return self._consume(min(len(self._pending), self._offset + limit))
         # TLS gives 16 KiB at a time; whole pieces make everything after them four times cheaper.
         filled_size = 0
         with memoryview(self._buffer)[: min(limit, PIECE_SIZE)] as view:
@@ -167,18 +169,23 @@ class Wire:
 
     def _read_until(self, mark: bytes) -> bytes | None:
         """Return everything up to and with the mark, or None at a clean end."""
-        while (index := self._pending.find(mark)) < 0:
-            if len(self._pending) > _LONGEST_HEAD:
+        while (index := self._pending.find(mark, self._offset)) < 0:
+            unread = self._pending[self._offset :]
+            if len(unread) > _LONGEST_HEAD:
                 raise WireError("a head or a chunk line is too long")
             piece = self.connection.recv(PIECE_SIZE)
             if not piece:
-                if self._pending:
+                if unread:
                     raise WireError("the connection ended inside a head")
                 return None
-            self._pending += piece
-        end = index + len(mark)
-        raw, self._pending = self._pending[:end], self._pending[end:]
-        return raw
+            self._pending, self._offset = unread + piece, 0
+        return self._consume(index + len(mark))
+
+    def _consume(self, end: int) -> bytes:
+        """Return the pending bytes up to an index, and count them as read."""
+        consumed = self._pending[self._offset : end]
+        self._offset = end
+        return consumed
 
 
 def _chunk_size(line: bytes) -> int:
