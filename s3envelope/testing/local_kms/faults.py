@@ -90,6 +90,12 @@ class KmsFaults:
         with self._lock:
             self._faults.clear()
 
+    @property
+    def pending_count(self) -> int:
+        """The number of orders that are not used up; zero when everything that was ordered has happened."""
+        with self._lock:
+            return len(self._faults)
+
     def take(self, operation: str) -> Effect:
         """Return the effect on one call, and count it. For the server."""
         if not self._faults:

@@ -86,10 +86,10 @@ class KmsService:
     """The service without its socket.
 
     Args:
-        pause: Waits that many seconds; a server that stops cuts it short.
+        pause: Waits that many seconds, or until the server stops: tells whether it did.
     """
 
-    def __init__(self, store: KeyStore, faults: KmsFaults, log: CallLog, *, pause: Callable[[float], object]) -> None:
+    def __init__(self, store: KeyStore, faults: KmsFaults, log: CallLog, *, pause: Callable[[float], bool]) -> None:
         self.store = store
         self._faults = faults
         self._log = log
@@ -138,9 +138,8 @@ class KmsService:
 
     def _apply_faults(self, operation: str) -> None:
         effect = self._faults.take(operation)
-        if effect.latency_seconds:
-            self._pause(effect.latency_seconds)
-        if effect.reset:
+        stopped = bool(effect.latency_seconds) and self._pause(effect.latency_seconds)
+        if effect.reset or stopped:
             raise ResetConnectionError
         if effect.error is not None:
             raise effect.error
