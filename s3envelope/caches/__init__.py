@@ -1,1 +1,1 @@
-
+"""Data keys that are used for more than one object."""

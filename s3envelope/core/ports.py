@@ -49,6 +49,14 @@ class Keyring(Protocol):
         """The identifiers of all keys of this keyring, as configured: to compare who can open what."""
         ...
 
+    @property
+    def encrypted_data_key_sizes(self) -> tuple[int, ...]:
+        """The usual ciphertext sizes, in bytes, of the keys that `generate_data_key` returns.
+
+        They serve to refuse metadata that will not fit before any request is made; they bind nobody.
+        """
+        ...
+
     def generate_data_key(self, context: EncryptionContext) -> DataKey:
         """Return a new 32-byte data key under `context.for_key_service()`.
 
@@ -126,6 +134,26 @@ class ByteSource(Protocol):
     """A binary stream that is read from front to back."""
 
     def read(self, size: int = -1, /) -> bytes: ...
+
+
+class SpillFile(Protocol):
+    """A private, anonymous place for ciphertext; it is gone when it is closed."""
+
+    def write(self, piece: bytes, /) -> int: ...
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+    def tell(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class SpillStore(Protocol):
+    """Gives places for ciphertext that must be kept for a while, small ones in memory."""
+
+    def __call__(self) -> SpillFile: ...
 
 
 class SeekableSource(ByteSource, Protocol):

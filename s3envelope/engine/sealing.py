@@ -8,11 +8,13 @@ for bit or not at all.  Source: FORMAT.md, section "Retry safety".
 from __future__ import annotations
 
 import io
+import itertools
 import threading
+from collections.abc import Iterator
 from typing import NoReturn
 
 from s3envelope.core.kdf import BodyKey
-from s3envelope.core.ports import ProcessId
+from s3envelope.core.ports import ByteSource, ProcessId
 from s3envelope.core.segments import (
     NONCE_SIZE,
     SEALED_SEGMENT_SIZE,
@@ -22,7 +24,7 @@ from s3envelope.core.segments import (
     SegmentSealer,
     segment_nonce,
 )
-from s3envelope.engine.sources import PlaintextSource
+from s3envelope.engine.sources import PlaintextSource, read_fully
 from s3envelope.errors import ConfigurationError, SourceChangedError, UnsupportedOperationError
 
 
@@ -136,6 +138,13 @@ class SealedRun:
                 return self._segment(first)[offset : offset + end - position]
             return self._many(position, end)
 
+    def rewind(self, position: int) -> None:
+        """Begin another pass at `position`: nothing kept of the earlier pass is used, the source is read again."""
+        with self._lock:
+            self._kept_index, self._kept = -1, b""
+            segment = min(position // SEALED_SEGMENT_SIZE, self._attempt.segment_count)
+            self._source.rewind(min(segment * SEGMENT_SIZE, self._attempt.plaintext_size))
+
     def _check_usable(self) -> None:
         if self._process_id() != self._owner:
             raise UnsupportedOperationError("an upload that began before a fork cannot go on in the child process")
@@ -202,8 +211,11 @@ class CiphertextReader:
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a byte position; reading happens later."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._run.size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
+        position = max(0, base + offset)
+        if position != self._position:
+            self._run.rewind(position)
+        self._position = position
+        return position
 
     def tell(self) -> int:
         return self._position
@@ -219,3 +231,20 @@ class CiphertextReader:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("the body of an upload cannot be copied or pickled")
+
+
+def sealed_segments(source: ByteSource, body_key: BodyKey, nonce_start: bytes) -> Iterator[bytes]:
+    """Yield the segments of run 0 for a stream that is read once, of any length.
+
+    Args:
+        source: Read to its end.
+        nonce_start: 12 random bytes that nothing else uses.
+    """
+    sealer = SegmentSealer(body_key, 0)
+    for index in itertools.count():
+        plaintext = read_fully(source, SEGMENT_SIZE)
+        out = bytearray(len(plaintext) + SEGMENT_OVERHEAD)
+        sealer.seal_into(index, segment_nonce(nonce_start, index), plaintext, memoryview(out))
+        yield bytes(out)
+        if len(plaintext) < SEGMENT_SIZE:
+            return

@@ -21,6 +21,10 @@ class PlaintextSource(Protocol):
         """Return the bytes at `offset`; fewer than `size` only where the source has no more."""
         ...
 
+    def rewind(self, offset: int) -> None:
+        """Take note that reading goes on at `offset`: a source that reports progress takes it back there."""
+        ...
+
 
 class BufferSource:
     """Plaintext in memory. A buffer that can change is copied piece by piece, before a piece is used."""
@@ -36,6 +40,9 @@ class BufferSource:
     def read_at(self, offset: int, size: int) -> bytes | memoryview:
         piece = self._view[offset : offset + size]
         return piece if self._is_immutable else bytes(piece)
+
+    def rewind(self, offset: int) -> None:
+        """Do nothing."""
 
 
 class StreamSource:
@@ -56,6 +63,9 @@ class StreamSource:
     def read_at(self, offset: int, size: int) -> bytes:
         self._stream.seek(self._start + offset)
         return read_fully(self._stream, size)
+
+    def rewind(self, offset: int) -> None:
+        self._stream.seek(self._start + offset)
 
 
 def read_fully(stream: ByteSource, size: int) -> bytes:

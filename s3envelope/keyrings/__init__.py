@@ -1,1 +1,1 @@
-
+"""Keyrings: where data keys come from. Siblings do not know each other."""

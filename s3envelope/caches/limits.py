@@ -1,0 +1,34 @@
+"""How long, and for how much, a data key may be used again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from s3envelope.errors import ConfigurationError
+
+_MOST_OBJECTS = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """Limits of the data-key cache.
+
+    Args:
+        max_age_seconds: How long a data key seals new objects.
+        max_objects: How many objects a data key seals, at most 1048576.
+        fresh_for_seconds: How long an opened data key opens further objects without asking the key service.
+
+    Raises:
+        ConfigurationError: A limit is negative, or `max_objects` is not 1 to 1048576.
+    """
+
+    max_age_seconds: float = 600
+    max_objects: int = _MOST_OBJECTS
+    fresh_for_seconds: float = 300
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_objects <= _MOST_OBJECTS:
+            raise ConfigurationError(f"max_objects is {self.max_objects}; use 1 to {_MOST_OBJECTS}")
+        for name in ("max_age_seconds", "fresh_for_seconds"):
+            if not getattr(self, name) >= 0:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; use a number of seconds, 0 or more")

@@ -1,0 +1,156 @@
+"""Bodies as botocore and s3transfer want them: of requests, and of answers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any, NoReturn, Protocol
+
+from s3envelope.core.ports import ByteSource, SpillFile
+from s3envelope.engine.sealing import CiphertextReader, SealedRun
+from s3envelope.engine.streams import VerifiedStream
+from s3envelope.errors import S3EnvelopeError
+
+
+class SealedUpload(Protocol):
+    """The sealed body of a request."""
+
+    failure: Exception | None
+
+    def __len__(self) -> int: ...
+
+
+class UploadBody(CiphertextReader):
+    """The ciphertext of a source that can be read again, sealed anew in every pass.
+
+    s3transfer reports progress from the plaintext source: what it calls on the body of a request is passed on.
+    """
+
+    def __init__(self, run: SealedRun, plaintext: object) -> None:
+        super().__init__(run)
+        self.failure: Exception | None = None
+        self._plaintext = plaintext
+
+    def read(self, size: int | None = -1) -> bytes:
+        """See `CiphertextReader.read`."""
+        try:
+            return super().read(size)
+        except S3EnvelopeError as error:
+            # The transport wraps it; the call unwraps it again.
+            self.failure = error
+            raise
+
+    def signal_transferring(self) -> None:
+        self._pass_on("signal_transferring")
+
+    def signal_not_transferring(self) -> None:
+        self._pass_on("signal_not_transferring")
+
+    def enable_callback(self) -> None:
+        self._pass_on("enable_callback")
+
+    def disable_callback(self) -> None:
+        self._pass_on("disable_callback")
+
+    def _pass_on(self, name: str) -> None:
+        method = getattr(self._plaintext, name, None)
+        if callable(method):
+            method()
+
+
+class SpilledBody:
+    """Ciphertext of a source that could be read once only."""
+
+    def __init__(self, spill: SpillFile, size: int) -> None:
+        self._spill = spill
+        self._size = size
+        self.failure: Exception | None = None
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._spill.read(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._spill.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._spill.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("the body of an upload cannot be copied or pickled")
+
+
+class PlaintextRaw(io.RawIOBase):
+    """The raw stream inside the `StreamingBody` of an answer.
+
+    Args:
+        stream: Verified plaintext.
+        answer: The original `StreamingBody`, to close.
+    """
+
+    def __init__(self, stream: VerifiedStream, answer: Any) -> None:
+        super().__init__()
+        self._stream = stream
+        self._answer = answer
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return up to `size` bytes; more than one segment where asked, unlike a socket."""
+        piece = self._stream.read(size)
+        self._position += len(piece)
+        return piece
+
+    def readall(self) -> bytes:
+        return self.read()
+
+    def readinto(self, buffer: Any) -> int:
+        # INVARIANT: the caller's buffer only ever sees bytes that were verified elsewhere first.
+        view = memoryview(buffer).cast("B")
+        piece = self.read(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def stream(self, amt: int = 65536, decode_content: bool | None = None) -> Iterator[bytes]:
+        """Yield pieces, as urllib3's response does."""
+        while piece := self.read(amt):
+            yield piece
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+            self._answer.close()
+        super().close()
+
+    @property
+    def _fp(self) -> Any:
+        # StreamingBody.set_socket_timeout looks for the socket here.
+        return self._answer._raw_stream._fp
+
+
+class ClosedBody:
+    """The body of an answer that has none, or whose body was drained."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def no_body() -> ByteSource:
+    """Return an empty body."""
+    return ClosedBody()

@@ -1,0 +1,254 @@
+"""The ways in: `client`, `resource`, `Session`, `install`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import boto3
+
+from s3envelope.core.envelope import Envelope
+from s3envelope.core.layout import plaintext_size
+from s3envelope.core.ports import Keyring
+from s3envelope.errors import ConfigurationError, UnsupportedOperationError
+from s3envelope.keyrings.kms import KmsKeyring, region_of
+from s3envelope.s3 import reads, transfers
+from s3envelope.s3.config import EnvelopeConfig, make_config, split_arguments
+from s3envelope.s3.seam import Seam
+from s3envelope.stores.system import system_ports
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client, S3ServiceResource
+
+_EVENT = "creating-client-class.s3"
+_UNIQUE_ID = "s3envelope"
+_S3 = "s3"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeDescription:
+    """What the metadata of an object says of itself; not verified.
+
+    Args:
+        format: "SE1".
+        bound: Whether it opens only under the key it was written to.
+        indexed: Whether its parts are listed in an index at its end.
+        commitment: 64 hexadecimal digits that identify the upload.
+        encryption_context: In clear.
+        key_hints: One per encrypted data key, 8 hexadecimal digits each.
+        plaintext_size: In bytes; `None` in the indexed layout, where it takes a key to know.
+        ciphertext_size: In bytes.
+        etag, version_id: As S3 has them.
+    """
+
+    format: str
+    bound: bool
+    indexed: bool
+    commitment: str
+    encryption_context: dict[str, str]
+    key_hints: tuple[str, ...]
+    plaintext_size: int | None
+    ciphertext_size: int
+    etag: str
+    version_id: str | None
+
+
+class EnvelopeMixin:
+    """What an enveloped client has beside botocore's; it comes first among the bases of the client's class."""
+
+    _s3envelope_setup: Callable[[Any], Seam]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._s3envelope = type(self)._s3envelope_setup(self)
+
+    def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:
+        send = super()._make_api_call  # type: ignore[misc]
+        return self._s3envelope.call(operation_name, api_params, send)
+
+    def _get_credentials(self) -> None:
+        # boto3 asks for these only to build a CRT client, which no handler of this client would see: it would
+        # upload plaintext. Without credentials it takes its classic transfer manager.
+        return None
+
+    def generate_presigned_post(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: whoever uses the form would store plaintext."""
+        raise UnsupportedOperationError(
+            "generate_presigned_post is refused: whoever uses the form would store plaintext. "
+            "Instead, write the object through this client"
+        )
+
+    def describe_envelope(self, **parameters: Any) -> EnvelopeDescription:
+        """Return what an object's metadata says of it, without a key; `Bucket`, `Key` and those of head_object.
+
+        Raises:
+            EnvelopeError: The object has no envelope, or one that is not understood.
+        """
+        envelope, answer = reads.describe(self._s3envelope, parameters)
+        return _description(envelope, answer)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a client cannot be copied or pickled; make one per process")
+
+
+def _description(envelope: Envelope, answer: dict[str, Any]) -> EnvelopeDescription:
+    header, stored_size = envelope.header, int(answer["ContentLength"])
+    return EnvelopeDescription(
+        format="SE1",
+        bound=header.bound,
+        indexed=header.indexed,
+        commitment=header.commitment.hex(),
+        encryption_context=dict(envelope.context),
+        key_hints=tuple(key.hint.hex() for key in envelope.encrypted_data_keys),
+        plaintext_size=None if header.indexed else plaintext_size(stored_size),
+        ciphertext_size=stored_size,
+        etag=str(answer.get("ETag", "")),
+        version_id=answer.get("VersionId"),
+    )
+
+
+def _keyring(session: Any, client: Any, config: EnvelopeConfig) -> Keyring:
+    if config.keyring is not None:
+        return config.keyring
+    key_id = config.kms_key_id or ""
+    return KmsKeyring(key_id, config.kms_client or _kms_client(session, client, key_id))
+
+
+def _kms_client(session: Any, client: Any, key_id: str) -> Any:
+    """Make a KMS client with the session and credentials of an S3 client, in the region of the key."""
+    arguments: dict[str, Any] = {"region_name": region_of(key_id) or client.meta.region_name}
+    credentials = client._request_signer._credentials
+    if credentials is not None and credentials is not session.get_credentials():
+        frozen = credentials.get_frozen_credentials()
+        arguments.update(
+            aws_access_key_id=frozen.access_key,
+            aws_secret_access_key=frozen.secret_key,
+            aws_session_token=frozen.token,
+        )
+    create = getattr(session, "client", None) or session.create_client
+    return create("kms", **arguments)
+
+
+class _ClassHook:
+    """Makes the S3 client classes of a session enveloped ones.
+
+    Args:
+        thread: Only classes that this thread makes; `None` for every thread.
+    """
+
+    def __init__(self, session: Any, config: EnvelopeConfig, thread: int | None = None) -> None:
+        self._session = session
+        self._config = config
+        self._thread = thread
+
+    def __call__(self, class_attributes: dict[str, Any], base_classes: list[type], **_: object) -> None:
+        if self._thread not in (None, threading.get_ident()):
+            return
+        session, config = self._session, self._config
+
+        def setup(client: Any) -> Seam:
+            return Seam(client, config, _keyring(session, client, config), system_ports())
+
+        bases = [base for base in base_classes if not issubclass(base, EnvelopeMixin)]
+        mixin = type("EnvelopedClient", (EnvelopeMixin,), {"_s3envelope_setup": staticmethod(setup)})
+        base_classes[:] = [mixin, *bases]
+        for name, method in transfers.METHODS.items():
+            if name in class_attributes:
+                class_attributes[name] = method
+
+
+@contextmanager
+def _enveloping(session: Any, config: EnvelopeConfig) -> Iterator[None]:
+    """Make the clients enveloped that this thread makes from the session in this block, and no others."""
+    hook = _ClassHook(session, config, threading.get_ident())
+    events = _events(session)
+    events.register(_EVENT, hook)
+    try:
+        yield
+    finally:
+        events.unregister(_EVENT, hook)
+
+
+def _events(session: Any) -> Any:
+    if type(session).__module__.startswith(("aiobotocore", "aioboto3")):
+        raise UnsupportedOperationError(
+            f"a {type(session).__module__} session is refused: asynchronous clients are not supported yet. "
+            "Instead, use a boto3 session"
+        )
+    events = getattr(session, "events", None)
+    return events if events is not None else session.get_component("event_emitter")
+
+
+def _default_session() -> Any:
+    return boto3._get_default_session()
+
+
+def client(service_name: str, *args: Any, **kwargs: Any) -> S3Client:
+    """Return what `boto3.client` returns; for "s3" a client that seals what it writes and opens what it reads.
+
+    Args:
+        service_name: "s3", or any other service, which is handed to boto3 unchanged.
+        args, kwargs: What `boto3.client` takes, and for "s3" the fields of `EnvelopeConfig`.
+
+    Raises:
+        ConfigurationError: See `EnvelopeConfig`.
+    """
+    return _make(_default_session(), "client", service_name, args, kwargs)  # type: ignore[no-any-return]
+
+
+def resource(service_name: str, *args: Any, **kwargs: Any) -> S3ServiceResource:
+    """Return what `boto3.resource` returns; for "s3" one whose client is enveloped. Arguments as for `client`."""
+    return _make(_default_session(), "resource", service_name, args, kwargs)  # type: ignore[no-any-return]
+
+
+def _make(session: Any, kind: str, service_name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    ours, theirs = split_arguments(kwargs)
+    make = getattr(session, kind)
+    if service_name != _S3:
+        return make(service_name, *args, **kwargs)
+    config = make_config(ours, os.environ)
+    with _enveloping(session, config):
+        return make(service_name, *args, **theirs)
+
+
+class Session(boto3.Session):
+    """A `boto3.Session` whose S3 clients and resources are enveloped.
+
+    Args:
+        args, kwargs: What `boto3.Session` takes, and the fields of `EnvelopeConfig`.
+
+    Raises:
+        ConfigurationError: See `EnvelopeConfig`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        ours, theirs = split_arguments(kwargs)
+        config = make_config(ours, os.environ)
+        super().__init__(*args, **theirs)
+        install(self, config)
+
+
+def install(session: Any = None, config: EnvelopeConfig | None = None, **fields: Any) -> None:
+    """Make every S3 client and resource enveloped that a session makes from now on.
+
+    Args:
+        session: A `boto3.Session` or botocore session; by default boto3's default session.
+        config: By default made from `fields` and the environment.
+        fields: Fields of `EnvelopeConfig`.
+
+    Raises:
+        ConfigurationError: See `EnvelopeConfig`; or both `config` and `fields` are given.
+        UnsupportedOperationError: The session is one of an asynchronous library.
+    """
+    if config is not None and fields:
+        raise ConfigurationError("both config and fields of it are given; pass one of them")
+    chosen = config or make_config(fields, os.environ)
+    target = session or _default_session()
+    events = _events(target)
+    # Installing again replaces the configuration.
+    events.unregister(_EVENT, unique_id=_UNIQUE_ID)
+    events.register(_EVENT, _ClassHook(target, chosen), unique_id=_UNIQUE_ID)

@@ -1,0 +1,198 @@
+"""Where a client is enveloped: its control flow, its event handlers, and what they share."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError, HTTPClientError
+
+from s3envelope.caches.manager import CachingMaterialsManager
+from s3envelope.core.ports import Keyring, MaterialsManager, SpillStore, SystemPorts
+from s3envelope.engine.materials import DefaultMaterialsManager
+from s3envelope.engine.opening import ReadingSessions
+from s3envelope.errors import UnsupportedOperationError
+from s3envelope.s3.calls import CALL_PARAMETER, CONTEXT_NAME, Call
+from s3envelope.s3.config import EnvelopeConfig
+from s3envelope.s3.envelopes import EnvelopeMaker
+from s3envelope.s3.multipart import Uploads, finish_abort, prepare_complete, prepare_create, prepare_part
+from s3envelope.s3.operations import OPERATIONS, Treatment, refuse, rule_for
+from s3envelope.s3.reads import finish_get, finish_head, prepare_read
+from s3envelope.s3.responses import present_listing
+from s3envelope.s3.writes import prepare_put
+from s3envelope.stores.spill import temporary_spill
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from botocore.model import OperationModel
+
+_Send = Callable[[str, dict[str, Any]], dict[str, Any]]
+_Prepare = Callable[["Seam", Call, dict[str, Any], "OperationModel"], None]
+
+_PREPARE: Mapping[str, _Prepare] = {
+    "PutObject": prepare_put,
+    "CreateMultipartUpload": prepare_create,
+    "UploadPart": prepare_part,
+    "CompleteMultipartUpload": prepare_complete,
+    "GetObject": prepare_read,
+    "HeadObject": prepare_read,
+}
+_FINISH = {"GetObject": finish_get, "HeadObject": finish_head}
+_LISTINGS = frozenset({"ListObjects", "ListObjectsV2", "ListObjectVersions"})
+# Operations whose request must have a sealed body when it leaves.
+_WITH_BODY = frozenset({"PutObject", "UploadPart"})
+_PRESIGNABLE = frozenset({"GetObject", "HeadObject"})
+_FIRST_ERROR = 300
+
+
+class Seam:
+    """Everything that one enveloped client has beside a plain one.
+
+    Its methods are the event handlers of the client, so it refers to the client weakly: a client is freed as soon as
+    nobody uses it.
+    """
+
+    def __init__(self, client: BaseClient, config: EnvelopeConfig, keyring: Keyring, ports: SystemPorts) -> None:
+        self._client = weakref.ref(client)
+        self.config = config
+        self.keyring = keyring
+        self.ports = ports
+        self.endpoint_url = str(client.meta.endpoint_url)
+        self.materials: MaterialsManager = DefaultMaterialsManager(keyring)
+        if config.cache_limits is not None:
+            self.materials = CachingMaterialsManager(keyring, config.cache_limits, ports)
+        self.envelopes = EnvelopeMaker(
+            keyring,
+            self.materials,
+            ports,
+            bind_key_name=config.bind_key_name,
+            metadata_limit=config.metadata_limit,
+        )
+        self.sessions = ReadingSessions()
+        self.uploads = Uploads()
+        self.spill_store: SpillStore = temporary_spill
+        self._register(client)
+
+    def _register(self, client: BaseClient) -> None:
+        events = client.meta.events
+        events.register_first("provide-client-params.*.*", self._take_call)
+        events.register_first("needs-retry.s3", self._stop_retries)
+        for operation, rule in OPERATIONS.items():
+            if rule.treatment is Treatment.PASS or operation in _LISTINGS:
+                continue
+            events.register(f"before-parameter-build.s3.{operation}", self._prepare)
+        for operation in _WITH_BODY:
+            events.register_last(f"before-call.s3.{operation}", self._check_body)
+        for operation in (*_FINISH, *_LISTINGS):
+            events.register(f"after-call.s3.{operation}", self._finish)
+
+    def call(self, operation: str, parameters: dict[str, Any], send: _Send) -> dict[str, Any]:
+        """Make one API call; `send` is the client's own `_make_api_call`."""
+        call = parameters.get(CALL_PARAMETER)
+        if not isinstance(call, Call):
+            rule = rule_for(operation)
+            if rule.treatment is Treatment.REFUSE:
+                raise refuse(operation)
+            if rule.treatment is Treatment.PASS:
+                return self._pass(operation, parameters, send)
+            call = Call(operation)
+        try:
+            answer = send(operation, {**parameters, CALL_PARAMETER: call})
+        except BaseException as error:
+            if call.on_failure is not None:
+                call.on_failure()
+            if call.failure is not None and isinstance(error, (HTTPClientError, type(call.failure))):
+                raise call.failure from None
+            raise
+        finally:
+            call.close()
+        if call.on_success is not None:
+            call.on_success(answer)
+        return answer
+
+    def _pass(self, operation: str, parameters: dict[str, Any], send: _Send) -> dict[str, Any]:
+        answer = send(operation, parameters)
+        if operation == "AbortMultipartUpload" and {"Bucket", "Key", "UploadId"} <= parameters.keys():
+            finish_abort(self, parameters)
+        return answer
+
+    def inner(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Make a call whose parameters and answer are ciphertext.
+
+        Raises:
+            ClientError, BotoCoreError: As botocore has them.
+        """
+        client = self.client()
+        answer: dict[str, Any] = client._make_api_call(
+            operation, {**parameters, CALL_PARAMETER: Call(operation, inner=True, body=parameters.get("Body"))}
+        )
+        return answer
+
+    def client(self) -> Any:
+        """Return the client, which exists as long as one of its calls runs."""
+        client = self._client()
+        if client is None:
+            raise UnsupportedOperationError("the client of this stream is gone")
+        return client
+
+    def error(self, code: str, answer: dict[str, Any], operation: str) -> ClientError:
+        """Return botocore's own exception for an error code."""
+        made: ClientError = self.client().exceptions.from_code(code)(answer, operation)
+        return made
+
+    # ---- event handlers, in the order in which they run ----
+
+    def _take_call(self, params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
+        call = params.pop(CALL_PARAMETER, None)
+        if isinstance(call, Call):
+            context[CONTEXT_NAME] = call
+
+    def _prepare(self, params: dict[str, Any], model: OperationModel, context: dict[str, Any], **_: object) -> None:
+        if context.get("is_presign_request"):
+            self._check_presigned(model.name)
+            return
+        call = context.get(CONTEXT_NAME)
+        if not isinstance(call, Call) or call.operation != model.name:
+            raise UnsupportedOperationError(f"{model.name} did not come through the client's own method; call that")
+        if not call.inner:
+            _PREPARE[model.name](self, call, params, model)
+
+    def _check_presigned(self, operation: str) -> None:
+        if operation in _PRESIGNABLE and self.config.allow_presigned_ciphertext:
+            return
+        if operation in _PRESIGNABLE:
+            raise UnsupportedOperationError(
+                f"a presigned {operation} is refused: whoever uses the URL gets ciphertext. Instead, read the object "
+                "through this client; or configure allow_presigned_ciphertext=True if ciphertext is wanted"
+            )
+        raise UnsupportedOperationError(
+            f"a presigned {operation} is refused: whoever uses the URL would store plaintext. "
+            "Instead, write the object through this client"
+        )
+
+    def _check_body(self, params: dict[str, Any], context: dict[str, Any], model: OperationModel, **_: object) -> None:
+        # INVARIANT: the last look before the request is made. Whatever other handlers did, the body that leaves is
+        # the one that was sealed for this call.
+        call = context.get(CONTEXT_NAME)
+        if not isinstance(call, Call) or call.body is None or params.get("body") is not call.body:
+            raise UnsupportedOperationError(
+                f"the body of {model.name} was replaced by an event handler after it was sealed, or was never sealed; "
+                "nothing was sent. Change bodies in provide-client-params handlers"
+            )
+
+    def _stop_retries(self, request_dict: dict[str, Any], **_: object) -> None:
+        call = request_dict.get("context", {}).get(CONTEXT_NAME)
+        if isinstance(call, Call) and call.failure is not None:
+            raise call.failure
+
+    def _finish(
+        self, http_response: Any, parsed: dict[str, Any], model: OperationModel, context: dict[str, Any], **_: object
+    ) -> None:
+        call = context.get(CONTEXT_NAME)
+        if not isinstance(call, Call) or call.inner:
+            return
+        if model.name in _FINISH:
+            _FINISH[model.name](self, call, http_response, parsed)
+        elif http_response.status_code < _FIRST_ERROR and self.config.list_sizes == "plaintext":
+            present_listing(model.name, parsed)

@@ -1,0 +1,192 @@
+"""upload_file, upload_fileobj, download_file, download_fileobj: boto3's, on a transfer manager that this client sees.
+
+boto3's own versions may choose a transfer client that bypasses the client's event handlers.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+from boto3.s3 import inject
+from boto3.s3.transfer import ProgressCallbackInvoker, S3Transfer, TransferConfig
+from s3transfer.futures import NonThreadedExecutor
+from s3transfer.manager import TransferManager
+from s3transfer.utils import ChunksizeAdjuster
+
+from s3envelope.core.layout import MAX_PART_NUMBER, check_part_size, round_up_part_size
+from s3envelope.engine.sources import PlaintextSource, StreamSource, is_seekable, refuse_text
+from s3envelope.errors import ConfigurationError, UnsupportedOperationError
+from s3envelope.s3.checksums import first_mismatch, given_checksums
+from s3envelope.s3.writes import ENTRIES_PARAMETER, PART_SIZE_PARAMETER, PLAINTEXT_SIZE_PARAMETER, bad_digest
+
+_CRT = "crt"
+
+
+class EnvelopeTransferManager(TransferManager):
+    """A transfer manager whose uploads say how their parts are cut."""
+
+    ALLOWED_UPLOAD_ARGS = [  # noqa: RUF012  # the type that the base class has
+        *TransferManager.ALLOWED_UPLOAD_ARGS,
+        ENTRIES_PARAMETER,
+        PART_SIZE_PARAMETER,
+        PLAINTEXT_SIZE_PARAMETER,
+    ]
+    ALLOWED_DOWNLOAD_ARGS = [*TransferManager.ALLOWED_DOWNLOAD_ARGS, ENTRIES_PARAMETER]  # noqa: RUF012
+
+
+def _checked(config: TransferConfig | None) -> TransferConfig:
+    """Return a copy of a transfer configuration.
+
+    Raises:
+        UnsupportedOperationError: It asks for the CRT transfer client.
+    """
+    chosen = TransferConfig() if config is None else copy.copy(config)
+    preferred = getattr(chosen, "preferred_transfer_client", None) or "auto"
+    if str(preferred).lower() == _CRT:
+        raise UnsupportedOperationError(
+            "preferred_transfer_client='crt' is refused: that client would bypass encryption. "
+            "Instead, leave it out, or use 'classic'"
+        )
+    return chosen
+
+
+def _manager(client: Any, config: TransferConfig) -> EnvelopeTransferManager:
+    executor = None if getattr(config, "use_threads", True) else NonThreadedExecutor
+    return EnvelopeTransferManager(client, config, executor_cls=executor)
+
+
+def _cut(config: TransferConfig, extra_args: Mapping[str, Any] | None, size: int | None) -> dict[str, Any]:
+    """Fix the part size of an upload in `config`; return the arguments that tell it to the client."""
+    arguments = dict(extra_args or {})
+    if PART_SIZE_PARAMETER in arguments:
+        part_size = check_part_size(arguments[PART_SIZE_PARAMETER])
+    else:
+        adjusted = ChunksizeAdjuster().adjust_chunksize(config.multipart_chunksize, size)
+        part_size = round_up_part_size(adjusted)
+    if size is not None and size > part_size * MAX_PART_NUMBER:
+        raise ConfigurationError(f"{size} bytes are more than {MAX_PART_NUMBER} parts of {part_size} bytes can hold")
+    config.multipart_chunksize = part_size
+    arguments[PART_SIZE_PARAMETER] = part_size
+    if size is not None:
+        arguments[PLAINTEXT_SIZE_PARAMETER] = size
+    return arguments
+
+
+def _verify_checksums(arguments: dict[str, Any], source: PlaintextSource | None) -> None:
+    checksums = given_checksums(arguments)
+    arguments.pop("ChecksumType", None)
+    arguments.pop("MpuObjectSize", None)
+    if checksums and source is None:
+        raise UnsupportedOperationError(
+            f"{next(iter(checksums))} of a stream that cannot seek is refused: it could be verified only after the "
+            "stream was sent. Instead, leave it out, or pass a seekable stream"
+        )
+    wrong = None if source is None else first_mismatch(checksums, source)
+    if wrong is not None:
+        raise bad_digest(wrong, "PutObject")
+
+
+def upload_file(
+    self: Any,
+    Filename: str | os.PathLike[str],  # noqa: N803  # boto3's names
+    Bucket: str,  # noqa: N803
+    Key: str,  # noqa: N803
+    ExtraArgs: Mapping[str, Any] | None = None,  # noqa: N803
+    Callback: Callable[[int], None] | None = None,  # noqa: N803
+    Config: TransferConfig | None = None,  # noqa: N803
+) -> None:
+    """Upload a file, sealed. As boto3's; `ExtraArgs` also takes `EncryptionContext` and `PartSize`.
+
+    `Callback` counts plaintext bytes. A checksum in `ExtraArgs` is verified against the file before anything is sent.
+    """
+    config = _checked(Config)
+    # A missing file is left to boto3, so that its error is boto3's.
+    size = os.path.getsize(Filename) if os.path.isfile(Filename) else None
+    arguments = _cut(config, ExtraArgs, size)
+    if size is not None:
+        with open(Filename, "rb") as file:
+            _verify_checksums(arguments, StreamSource(file))
+    with S3Transfer(manager=_manager(self, config)) as transfer:
+        transfer.upload_file(
+            filename=os.fspath(Filename), bucket=Bucket, key=Key, extra_args=arguments, callback=Callback
+        )
+
+
+def upload_fileobj(
+    self: Any,
+    Fileobj: IO[bytes],  # noqa: N803
+    Bucket: str,  # noqa: N803
+    Key: str,  # noqa: N803
+    ExtraArgs: Mapping[str, Any] | None = None,  # noqa: N803
+    Callback: Callable[[int], None] | None = None,  # noqa: N803
+    Config: TransferConfig | None = None,  # noqa: N803
+) -> None:
+    """Upload a binary stream of known or unknown length, sealed. As boto3's; see `upload_file`."""
+    if not hasattr(Fileobj, "read"):
+        raise ValueError("Fileobj must implement read")
+    refuse_text(Fileobj)
+    config = _checked(Config)
+    source = StreamSource(Fileobj) if is_seekable(Fileobj) else None
+    arguments = _cut(config, ExtraArgs, None if source is None else source.size)
+    _verify_checksums(arguments, source)
+    subscribers = None if Callback is None else [ProgressCallbackInvoker(Callback)]
+    with _manager(self, config) as manager:
+        future = manager.upload(fileobj=Fileobj, bucket=Bucket, key=Key, extra_args=arguments, subscribers=subscribers)
+        future.result()
+
+
+def download_file(
+    self: Any,
+    Bucket: str,  # noqa: N803
+    Key: str,  # noqa: N803
+    Filename: str | os.PathLike[str],  # noqa: N803
+    ExtraArgs: Mapping[str, Any] | None = None,  # noqa: N803
+    Callback: Callable[[int], None] | None = None,  # noqa: N803
+    Config: TransferConfig | None = None,  # noqa: N803
+) -> None:
+    """Download an object to a file, verified. As boto3's; the file has its name only when it is whole."""
+    with S3Transfer(manager=_manager(self, _checked(Config))) as transfer:
+        transfer.download_file(
+            bucket=Bucket,
+            key=Key,
+            filename=os.fspath(Filename),
+            extra_args=None if ExtraArgs is None else dict(ExtraArgs),
+            callback=Callback,
+        )
+
+
+def download_fileobj(
+    self: Any,
+    Bucket: str,  # noqa: N803
+    Key: str,  # noqa: N803
+    Fileobj: IO[bytes],  # noqa: N803
+    ExtraArgs: Mapping[str, Any] | None = None,  # noqa: N803
+    Callback: Callable[[int], None] | None = None,  # noqa: N803
+    Config: TransferConfig | None = None,  # noqa: N803
+) -> None:
+    """Download an object to a binary stream, verified. As boto3's."""
+    if not hasattr(Fileobj, "write"):
+        raise ValueError("Fileobj must implement write")
+    config = _checked(Config)
+    inject.disable_threading_if_append_mode(config, Fileobj)
+    subscribers = None if Callback is None else [ProgressCallbackInvoker(Callback)]
+    with _manager(self, config) as manager:
+        future = manager.download(
+            bucket=Bucket,
+            key=Key,
+            fileobj=Fileobj,
+            extra_args=None if ExtraArgs is None else dict(ExtraArgs),
+            subscribers=subscribers,
+        )
+        future.result()
+
+
+METHODS: dict[str, Callable[..., None]] = {
+    "upload_file": upload_file,
+    "upload_fileobj": upload_fileobj,
+    "download_file": download_file,
+    "download_fileobj": download_fileobj,
+}

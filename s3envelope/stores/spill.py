@@ -1,0 +1,15 @@
+"""Ciphertext that must be kept for a while: in memory while it is small, in an unnamed temporary file beyond that."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import cast
+
+from s3envelope.core.ports import SpillFile
+
+IN_MEMORY_SIZE = 16 << 20
+
+
+def temporary_spill() -> SpillFile:
+    """Return a new place for ciphertext; it vanishes when it is closed or forgotten."""
+    return cast(SpillFile, tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_SIZE))  # closed by its user
