@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,7 @@ class Call:
     operation: str
     inner: bool = False
     body: SealedUpload | None = None
+    envelope: Mapping[str, str] = field(default_factory=dict)
     read: Read | None = None
     on_success: Callable[[dict[str, Any]], None] | None = None
     on_failure: Callable[[], None] | None = None

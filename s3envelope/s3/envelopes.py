@@ -34,6 +34,11 @@ class NewEnvelope:
     metadata: dict[str, str]
     body_key: BodyKey
 
+    @property
+    def entries(self) -> dict[str, str]:
+        """Only what is ours of the metadata."""
+        return {name: value for name, value in self.metadata.items() if is_envelope_name(name)}
+
 
 def check_user_metadata(metadata: Mapping[str, str]) -> None:
     """Raise `ConfigurationError` if user metadata uses a name of ours, or two names that S3 takes for one."""

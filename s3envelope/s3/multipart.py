@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from s3envelope.core.layout import check_part_size
 from s3envelope.engine.sources import is_seekable, plaintext_source, refuse_text
 from s3envelope.engine.uploads import PlainUpload
-from s3envelope.errors import ConfigurationError, S3EnvelopeError, UnsupportedOperationError
+from s3envelope.errors import ConfigurationError, UnsupportedOperationError
 from s3envelope.s3.bodies import UploadBody
 from s3envelope.s3.calls import Call
 from s3envelope.s3.checksums import first_mismatch, given_checksums
@@ -50,7 +50,7 @@ class Uploads:
         self._lock = threading.Lock()
 
     def add(self, name: _Name, known: _Known) -> None:
-        """Raise `S3EnvelopeError` if the server gave an upload id twice."""
+        """Raise `UnsupportedOperationError` if the server gave an upload id twice."""
         with self._lock:
             if self._known.setdefault(name, known) is not known:
                 raise UnsupportedOperationError(
@@ -106,6 +106,7 @@ def prepare_create(seam: Seam, call: Call, parameters: dict[str, Any], model: Op
     seam.envelopes.check(key, context, user_metadata)
     new = seam.envelopes.make(key, context, user_metadata, indexed=False)
     parameters["Metadata"] = new.metadata
+    call.envelope = new.entries
     upload = PlainUpload(new.body_key, part_size, seam.ports, plaintext_size=plaintext_size)
     known = _Known(upload, parameters.get("ChecksumAlgorithm"))
 
@@ -195,6 +196,3 @@ def _send_end(seam: Seam, known: _Known, parameters: dict[str, Any], number: int
 def finish_abort(seam: Seam, parameters: dict[str, Any]) -> None:
     """Forget an upload that S3 has aborted, or does not know any more."""
     seam.uploads.drop(parameters)
-
-
-__all__ = ["S3EnvelopeError", "Uploads", "finish_abort", "prepare_complete", "prepare_create", "prepare_part"]

@@ -82,8 +82,8 @@ class Seam:
             if rule.treatment is Treatment.PASS or operation in _LISTINGS:
                 continue
             events.register(f"before-parameter-build.s3.{operation}", self._prepare)
-        for operation in _WITH_BODY:
-            events.register_last(f"before-call.s3.{operation}", self._check_body)
+        # The least specific name runs last, after the user's handlers for the operation.
+        events.register_last("before-call", self._check_request)
         for operation in (*_FINISH, *_LISTINGS):
             events.register(f"after-call.s3.{operation}", self._finish)
 
@@ -112,8 +112,13 @@ class Seam:
         return answer
 
     def _pass(self, operation: str, parameters: dict[str, Any], send: _Send) -> dict[str, Any]:
-        answer = send(operation, parameters)
-        if operation == "AbortMultipartUpload" and {"Bucket", "Key", "UploadId"} <= parameters.keys():
+        try:
+            answer = send(operation, parameters)
+        except ClientError as error:
+            if operation == "AbortMultipartUpload" and error.response.get("Error", {}).get("Code") == "NoSuchUpload":
+                finish_abort(self, parameters)
+            raise
+        if operation == "AbortMultipartUpload":
             finish_abort(self, parameters)
         return answer
 
@@ -171,14 +176,25 @@ class Seam:
             "Instead, write the object through this client"
         )
 
-    def _check_body(self, params: dict[str, Any], context: dict[str, Any], model: OperationModel, **_: object) -> None:
-        # INVARIANT: the last look before the request is made. Whatever other handlers did, the body that leaves is
-        # the one that was sealed for this call.
+    def _check_request(
+        self, params: dict[str, Any], context: dict[str, Any], model: OperationModel, **_: object
+    ) -> None:
+        # INVARIANT: the last look before the request is made. Whatever other handlers did to the parameters, the body
+        # that leaves is the one that was sealed for this call, and its envelope leaves with it.
         call = context.get(CONTEXT_NAME)
-        if not isinstance(call, Call) or call.body is None or params.get("body") is not call.body:
+        if model.name in _WITH_BODY and (
+            not isinstance(call, Call) or call.body is None or params.get("body") is not call.body
+        ):
             raise UnsupportedOperationError(
                 f"the body of {model.name} was replaced by an event handler after it was sealed, or was never sealed; "
                 "nothing was sent. Change bodies in provide-client-params handlers"
+            )
+        envelope = call.envelope if isinstance(call, Call) else {}
+        headers = params.get("headers", {})
+        if any(headers.get(f"x-amz-meta-{name}") != value for name, value in envelope.items()):
+            raise UnsupportedOperationError(
+                f"the metadata of {model.name} was changed by an event handler after the envelope was added; nothing "
+                "was sent. Change metadata in provide-client-params handlers"
             )
 
     def _stop_retries(self, request_dict: dict[str, Any], **_: object) -> None:

@@ -82,6 +82,7 @@ def prepare_put(seam: Seam, call: Call, parameters: dict[str, Any], model: Opera
         sealed = UploadBody(run, body)
     new.body_key.wipe()
     call.body = sealed
+    call.envelope = new.entries
     parameters["Body"] = sealed
     parameters["Metadata"] = new.metadata
 
