@@ -1,0 +1,53 @@
+"""Fixtures of the tests of the client: a local KMS, a keyring of it, enveloped clients."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from mypy_boto3_s3 import S3Client
+
+from s3envelope import KmsKeyring
+from s3envelope.testing.local_kms import LocalKms
+from tests.support.endpoints import Endpoint
+from tests.support.enveloped import ClientFactory, enveloped_client
+
+
+@pytest.fixture(scope="session")
+def kms_server() -> Iterator[LocalKms]:
+    """Yield a running KMS, shared by all tests."""
+    with LocalKms() as kms:
+        yield kms
+
+
+@pytest.fixture(scope="session")
+def key_arn(kms_server: LocalKms) -> str:
+    """Return the ARN of a key of the KMS."""
+    return kms_server.create_key()
+
+
+@pytest.fixture(scope="session")
+def keyring(kms_server: LocalKms, key_arn: str) -> KmsKeyring:
+    """Return a keyring of that key."""
+    return KmsKeyring(key_arn, kms_server.client())
+
+
+@pytest.fixture
+def kms(kms_server: LocalKms) -> LocalKms:
+    """Return the KMS with an empty log."""
+    kms_server.faults.clear()
+    kms_server.clear_calls()
+    return kms_server
+
+
+@pytest.fixture
+def sealed(keyring: KmsKeyring) -> Iterator[ClientFactory]:
+    """Yield a maker of enveloped clients, closed after the test."""
+    with ExitStack() as stack:
+
+        def make(endpoint: Endpoint, *, envelope: dict[str, Any] | None = None, **config: Any) -> S3Client:
+            client = enveloped_client(endpoint, keyring, envelope=envelope, **config)
+            stack.callback(client.close)
+            return client
+
+        yield make
