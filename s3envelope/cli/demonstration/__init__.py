@@ -1,0 +1,1 @@
+"""What `s3envelope demo` shows."""
