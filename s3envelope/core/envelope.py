@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import string
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ HEADER_NAME, KEYS_NAME, CONTEXT_NAME = "se1-h", "se1-k", "se1-x"
 _REQUIRED = frozenset({HEADER_NAME, KEYS_NAME})
 _KNOWN = _REQUIRED | {CONTEXT_NAME}
 _OURS = re.compile(r"se[0-9]+-", re.ASCII)
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 INDEXED, BOUND = 1, 2
 MAX_ENCRYPTED_DATA_KEYS = 4
@@ -46,7 +48,7 @@ _ENTRY = struct.Struct(">4sH")
 
 def is_envelope_name(name: str) -> bool:
     """Tell whether a metadata key belongs to an envelope, of this or another version of the format."""
-    return _OURS.match(name.lower()) is not None
+    return _OURS.match(name.translate(_ASCII_LOWER)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class Envelope:
             UnsupportedFormatError: A name of another version is there.
             MalformedEnvelopeError: A name is missing or doubled, or a value breaks its rules.
         """
-        values = {name.lower(): value for name, value in metadata.items()}
+        values = {name.translate(_ASCII_LOWER): value for name, value in metadata.items()}
         ours = {name for name in values if is_envelope_name(name)}
         if not ours:
             raise NotEncryptedError(

@@ -44,7 +44,7 @@ class ByteRange:
         match = _RANGE.fullmatch(header or "")
         if match is None:
             return None
-        first, last = (int(digits[:40]) if digits else None for digits in match.groups())
+        first, last = (_offset(digits) if digits else None for digits in match.groups())
         if (first is None and last is None) or (first is not None and last is not None and first > last):
             return None
         return cls(first, last)
@@ -77,6 +77,11 @@ class ByteRange:
         if (self.last + 1) % SEGMENT_SIZE == 0:
             end += SEGMENT_OVERHEAD
         return ByteRange(start, min(end, MAX_OFFSET))
+
+
+def _offset(digits: str) -> int:
+    """Return the number; the first 40 digits of a longer one, which is behind the end of every object as well."""
+    return int(digits.lstrip("0")[:40] or "0")
 
 
 LAST_SEGMENT = ByteRange.suffix(SEALED_SEGMENT_SIZE)
