@@ -14,7 +14,8 @@ from s3envelope.core.encoding import decode_base64url, encode_base64url
 from s3envelope.core.envelope import CONTEXT_NAME, HEADER_NAME, KEYS_NAME, Envelope
 from s3envelope.core.index import IndexRow
 from s3envelope.core.kdf import BodyKey
-from s3envelope.core.segments import STATE_RUN, authenticate_only, is_authentic
+from s3envelope.core.layout import MAX_PART_NUMBER
+from s3envelope.core.segments import NONCE_SIZE, STATE_RUN, authenticate_only, is_authentic
 from s3envelope.errors import DecryptionError, MalformedEnvelopeError
 
 _TAG_LENGTH = 38
@@ -85,31 +86,60 @@ class UploadState:
         """
         try:
             state = cls._from_document(json.loads(text))
+            is_canonical = state.serialise() == text
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise MalformedEnvelopeError("the upload state is not one") from None
-        if state.serialise() != text:
+        if not is_canonical:
             raise MalformedEnvelopeError("the upload state is not in its canonical form")
         return state
 
     @classmethod
     def _from_document(cls, document: dict[str, Any]) -> UploadState:
-        names = {HEADER_NAME: document["h"], KEYS_NAME: document["k"], CONTEXT_NAME: document["x"]}
+        names = {HEADER_NAME: _text(document["h"]), KEYS_NAME: _text(document["k"]), CONTEXT_NAME: _text(document["x"])}
         end = document["end"]
         return cls(
-            bucket=document["bucket"],
-            key=document["key"],
-            upload_id=document["uploadId"],
+            bucket=_text(document["bucket"]),
+            key=_text(document["key"]),
+            upload_id=_text(document["uploadId"]),
             metadata={name: value for name, value in names.items() if value or name != CONTEXT_NAME},
             parts=tuple(
-                RecordedPart(IndexRow(number, bytes.fromhex(nonce), size), etag)
+                RecordedPart(IndexRow(_number(number), _nonce(nonce), _size(size)), _text(etag))
                 for number, etag, nonce, size in document["parts"]
             ),
-            end=None
-            if end is None
-            else UploadEnd(
-                tuple((number, etag) for number, etag in end["list"]), bytes.fromhex(end["index"]), end["etag"]
-            ),
+            end=None if end is None else _end(end),
         )
+
+
+def _end(document: dict[str, Any]) -> UploadEnd:
+    parts = tuple((_number(number), _text(etag)) for number, etag in document["list"])
+    etag = document["etag"]
+    return UploadEnd(parts, bytes.fromhex(document["index"]), None if etag is None else _text(etag))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _size(value: object) -> int:
+    # A bool is an int to Python, but not to JSON.
+    if type(value) is not int or not 0 <= value < 2**64:
+        raise ValueError
+    return value
+
+
+def _number(value: object) -> int:
+    if not 1 <= _size(value) <= MAX_PART_NUMBER:
+        raise ValueError
+    return _size(value)
+
+
+def _nonce(value: str) -> bytes:
+    nonce = bytes.fromhex(value)
+    if len(nonce) != NONCE_SIZE:
+        raise ValueError
+    return nonce
 
 
 def seal_state(body_key: BodyKey, text: bytes, nonce: bytes) -> str:
