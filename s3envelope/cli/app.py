@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import click
 
 from s3envelope._version import __version__
+from s3envelope.cli.cp import cp
 from s3envelope.cli.demo import demo
 from s3envelope.cli.failures import INTERRUPTED, explain
+from s3envelope.cli.inspect import inspect
 from s3envelope.cli.output import complain
 
 _PROGRAM = "s3envelope"
@@ -37,7 +39,9 @@ def commands(settings: _Settings, *, debug: bool) -> None:
     settings.debug = debug
 
 
+commands.add_command(cp)
 commands.add_command(demo)
+commands.add_command(inspect)
 
 
 def run(arguments: Sequence[str]) -> int:

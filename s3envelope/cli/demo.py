@@ -54,7 +54,7 @@ class _Order:
 
 
 @click.command()
-@connection_options
+@connection_options()
 @click.option("--bucket", metavar="NAME", help="Existing bucket; by default one is made and deleted afterwards.")
 @click.option("--kms-key-id", metavar="ID", help="KMS key id, ARN or alias.")
 @click.option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-_USAGE_ERROR = 2
+_USAGE_ERROR, _INTERRUPTED = 2, 130
 # The extra that installs a package; whatever else is missing is a fault of the installation.
 _EXTRAS = {
     "click": "cli",
@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         extra = _EXTRAS[package]
         print(f"s3envelope: this needs {package}; install it with: pip install 's3envelope[{extra}]'", file=sys.stderr)
         return _USAGE_ERROR
+    except KeyboardInterrupt:
+        # Before the commands were imported; from then on they deal with it.
+        return _INTERRUPTED
 
 
 if __name__ == "__main__":

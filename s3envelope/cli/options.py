@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import boto3
 import click
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _KEY_VARIABLE = "S3ENVELOPE_KMS_KEY_ID"
-Result = TypeVar("Result")
-Command = Callable[..., Result]
+# It returns the exit code; None is 0.
+Command = Callable[..., int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,47 +71,51 @@ class KeyChoice:
         return KmsKeyring(key_id, connection.kms(session, key_id))
 
 
-def _with_options(
-    command: Command[Result], options: list[Callable[[Command[Result]], Command[Result]]]
-) -> Command[Result]:
+def _with_options(command: Command, options: list[Callable[[Command], Command]]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
 
 
-def connection_options(command: Command[Result]) -> Command[Result]:
-    """Add the options of a `Connection`, which the command gets as `connection`."""
+def connection_options(*, kms: bool = True) -> Callable[[Command], Command]:
+    """Return what adds the options of a `Connection` to a command, which gets it as `connection`.
 
-    @functools.wraps(command)
-    def with_connection(
-        *arguments: object,
-        profile: str | None,
-        region: str | None,
-        endpoint_url: str | None,
-        kms_endpoint_url: str | None,
-        **rest: object,
-    ) -> Result:
-        connection = Connection(profile, region, endpoint_url, kms_endpoint_url)
-        return command(*arguments, connection=connection, **rest)
+    Args:
+        kms: Whether the command speaks with a KMS too.
+    """
+    options: list[Callable[[Command], Command]] = [
+        click.option("--profile", metavar="NAME", help="Profile of the AWS configuration."),
+        click.option("--region", metavar="NAME", help="AWS Region."),
+        click.option("--endpoint-url", metavar="URL", help="S3 server; by default that of AWS."),
+    ]
+    if kms:
+        options.append(click.option("--kms-endpoint-url", metavar="URL", help="KMS server; by default that of AWS."))
 
-    return _with_options(
-        with_connection,
-        [
-            click.option("--profile", metavar="NAME", help="Profile of the AWS configuration."),
-            click.option("--region", metavar="NAME", help="AWS Region."),
-            click.option("--endpoint-url", metavar="URL", help="S3 server; by default that of AWS."),
-            click.option("--kms-endpoint-url", metavar="URL", help="KMS server; by default that of AWS."),
-        ],
-    )
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_connection(
+            *arguments: object,
+            profile: str | None,
+            region: str | None,
+            endpoint_url: str | None,
+            kms_endpoint_url: str | None = None,
+            **rest: object,
+        ) -> int | None:
+            connection = Connection(profile, region, endpoint_url, kms_endpoint_url)
+            return command(*arguments, connection=connection, **rest)
+
+        return _with_options(with_connection, options)
+
+    return decorate
 
 
-def key_options(command: Command[Result]) -> Command[Result]:
+def key_options(command: Command) -> Command:
     """Add the options of a `KeyChoice`, which the command gets as `key_choice`."""
 
     @functools.wraps(command)
     def with_key(
         *arguments: object, kms_key_id: str | None, raw_key_file: Path | None, create_key: bool = False, **rest: object
-    ) -> Result:
+    ) -> int | None:
         if kms_key_id is not None and raw_key_file is not None:
             raise click.UsageError("--kms-key-id and --raw-key-file exclude each other")
         if create_key and raw_key_file is None:

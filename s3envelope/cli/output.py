@@ -39,13 +39,21 @@ def stdout() -> Console:
     return Console()
 
 
+def _ignore(_: int) -> None:
+    """Count nothing."""
+
+
 @contextmanager
 def progress(console: Console, title: str, total: int | None, *, shown: bool = True) -> Iterator[Advance]:
     """Show a bar while the block runs; yields what counts bytes, from any thread."""
     if not shown:
-        yield lambda count: None
+        yield _ignore
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task(printable(title).replace("[", r"\["), total=total)
-        yield lambda count: bar.advance(task, count)
+
+        def advance(count: int) -> None:
+            bar.advance(task, count)
+
+        yield advance

@@ -1,0 +1,134 @@
+"""`s3envelope inspect`: what the metadata of an object says of itself. It needs no key, and proves nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+
+from s3envelope.cli.locations import S3Location, parse_object
+from s3envelope.cli.options import Connection, KeyChoice, connection_options, key_options
+from s3envelope.cli.output import plain, size, stdout
+from s3envelope.core.envelope import Envelope, without_envelope
+from s3envelope.core.layout import plaintext_size
+from s3envelope.errors import MalformedEnvelopeError
+from s3envelope.keyrings.kms import check_key_id
+from s3envelope.keyrings.raw_aes import RawAesKeyring
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
+
+    Value = str | int | bool | None | dict[str, str] | list[dict[str, str | int | bool | None]]
+
+_FORMAT = "SE1"
+_HINT_SIZE = 4
+
+
+@click.command()
+@click.argument("location", metavar="s3://BUCKET/KEY")
+@connection_options(kms=False)
+@key_options
+@click.option("--version-id", metavar="ID", help="Version of the object; by default the latest.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def inspect(
+    *, location: str, connection: Connection, key_choice: KeyChoice, version_id: str | None, as_json: bool
+) -> None:
+    """Show the envelope of an object, as its metadata has it.
+
+    KMS is not asked, and nothing is verified: that takes reading the object. With --kms-key-id (or the environment)
+    or --raw-key-file it shows which encrypted data keys belong to that key; an alias cannot be told without KMS.
+    """
+    wanted = parse_object(location)
+    hint = _hint_of(key_choice)
+    client = connection.s3(connection.session())
+    version = {"VersionId": version_id} if version_id else {}
+    answer = client.head_object(Bucket=wanted.bucket, Key=wanted.key, **version)  # type: ignore[arg-type]
+    found = describe(wanted, answer, hint)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _show(wanted, found)
+
+
+def describe(location: S3Location, answer: HeadObjectOutputTypeDef, hint: str | None) -> dict[str, Value]:
+    """Return what the answer to a HEAD says of an object; the names are those of the JSON output.
+
+    Args:
+        hint: Of the configured key, 8 hexadecimal digits; `None` if it is not known.
+
+    Raises:
+        EnvelopeError: The object has no envelope, or one that is not understood.
+        TruncatedObjectError: No object of the plain layout has this size.
+    """
+    if answer.get("MissingMeta"):
+        raise MalformedEnvelopeError("the server withholds metadata of the object (x-amz-missing-meta)")
+    envelope = Envelope.parse(answer["Metadata"])
+    header, stored_size = envelope.header, answer["ContentLength"]
+    return {
+        "bucket": location.bucket,
+        "key": location.key,
+        "version_id": answer.get("VersionId"),
+        "etag": answer.get("ETag"),
+        "last_modified": answer["LastModified"].isoformat(),
+        "content_type": answer.get("ContentType"),
+        "format": _FORMAT,
+        "bound": header.bound,
+        "indexed": header.indexed,
+        "commitment": header.commitment.hex(),
+        "encryption_context": dict(envelope.context),
+        "encrypted_data_keys": [
+            {
+                "hint": key.hint.hex(),
+                "size": len(key.ciphertext),
+                "matches_configured_key": None if hint is None else key.hint.hex() == hint,
+            }
+            for key in envelope.encrypted_data_keys
+        ],
+        "plaintext_size": None if header.indexed else plaintext_size(stored_size),
+        "ciphertext_size": stored_size,
+        "user_metadata": without_envelope(answer["Metadata"]),
+    }
+
+
+def _hint_of(key_choice: KeyChoice) -> str | None:
+    """Return the hint of the configured key; `None` without one, or if it is an alias."""
+    if key_choice.raw_key_file is not None:
+        (name,) = RawAesKeyring.from_file(key_choice.raw_key_file, create=False).key_ids
+    elif key_choice.kms_key_id is None or "alias/" in check_key_id(key_choice.kms_key_id):
+        return None
+    else:
+        name = key_choice.kms_key_id.rpartition("key/")[2]
+    return hashlib.sha256(name.encode("ascii")).digest()[:_HINT_SIZE].hex()
+
+
+def _show(location: S3Location, found: dict[str, Value]) -> None:
+    table = Table(show_header=False, title=plain(location), title_justify="left", pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in found.items():
+        if name in ("bucket", "key"):
+            continue
+        for number, line in enumerate(_in_words(name, value)):
+            table.add_row("" if number else name.replace("_", " "), plain(line))
+    console = stdout()
+    console.print(table)
+    console.print("Nothing of this has been verified; reading the object does that.", highlight=False)
+
+
+def _in_words(name: str, value: Value) -> list[str]:
+    """Return the lines of one row."""
+    if isinstance(value, dict):
+        return [f"{entry} = {content}" for entry, content in sorted(value.items())] or ["none"]
+    if isinstance(value, list):
+        match = {True: ", belongs to the configured key", False: ", of another key", None: ""}
+        return [f"hint {key['hint']}, {key['size']} bytes{match[key['matches_configured_key']]}" for key in value]  # type: ignore[index]
+    if isinstance(value, bool):
+        return ["yes" if value else "no"]
+    if isinstance(value, int):
+        return [size(value)]
+    if value is None:
+        return ["only with a key: the index of its parts must be opened" if name == "plaintext_size" else "none"]
+    return [value]
