@@ -184,7 +184,8 @@ class SealedRun:
         wanted = self._plaintext_size(index)
         plaintext = self._source.read_at(index * SEGMENT_SIZE, wanted)
         if len(plaintext) != wanted:
-            self._attempt.die("has fewer bytes than when the call began")
+            less = len(plaintext) < wanted
+            self._attempt.die("has fewer bytes than when the call began" if less else "returns more than was asked for")
         nonce = segment_nonce(self._attempt.nonce_start, index)
         self._sealer.seal_into(self._first_segment + index, nonce, plaintext, out)
         self._attempt.confirm(index, bytes(out[-TAG_SIZE:]))
@@ -239,10 +240,15 @@ def sealed_segments(source: ByteSource, body_key: BodyKey, nonce_start: bytes) -
     Args:
         source: Read to its end.
         nonce_start: 12 random bytes that nothing else uses.
+
+    Raises:
+        ConfigurationError: The stream returns more bytes than it was asked for.
     """
     sealer = SegmentSealer(body_key, 0)
     for index in itertools.count():
         plaintext = read_fully(source, SEGMENT_SIZE)
+        if len(plaintext) > SEGMENT_SIZE:
+            raise ConfigurationError("Body returns more bytes than it is asked for; use a stream that obeys read(size)")
         out = bytearray(len(plaintext) + SEGMENT_OVERHEAD)
         sealer.seal_into(index, segment_nonce(nonce_start, index), plaintext, memoryview(out))
         yield bytes(out)
