@@ -260,6 +260,8 @@ def test_primary_key_waits_for_its_replicas(
     state = kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=10)
     assert state["KeyState"] == "PendingReplicaDeletion"
     assert "DeletionDate" not in state
+    with refused("KMSInvalidStateException", "pending replica deletion"):
+        kms.schedule_key_deletion(KeyId=key)
     kms_there.schedule_key_deletion(KeyId=replica, PendingWindowInDays=7)
 
     clock.turn_days(7.1)

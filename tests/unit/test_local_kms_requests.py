@@ -143,6 +143,12 @@ def test_name_of_no_key_is_refused(local_kms: LocalKms, name: str, code: str) ->
     assert _error(local_kms, "DescribeKey", KeyId=name)[0] == code
 
 
+def test_existing_key_under_another_account_is_not_found(local_kms: LocalKms, key: str) -> None:
+    foreign = key.replace("111122223333", "999999999999")
+
+    assert _error(local_kms, "DescribeKey", KeyId=foreign)[0] == "NotFoundException"
+
+
 def test_alias_is_not_accepted_where_aws_wants_a_key(local_kms: LocalKms, key: str) -> None:
     for operation in ("DisableKey", "EnableKeyRotation", "ScheduleKeyDeletion", "GetKeyPolicy"):
         assert _error(local_kms, operation, KeyId="alias/existing")[0] == "NotFoundException"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import http.client
 import socket
 import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -224,13 +226,15 @@ def test_stopped_server_is_unreachable_and_comes_back_with_its_keys(
 
 
 def test_stop_closes_open_connections_at_once(local_kms: LocalKms) -> None:
-    address = urlsplit(local_kms.endpoint_url)
-    with socket.create_connection((address.hostname or "", address.port or 0), timeout=5) as idle:
+    idle = http.client.HTTPConnection(urlsplit(local_kms.endpoint_url).netloc, timeout=5)
+    with closing(idle):
+        idle.request("POST", "/", b"{}")
+        idle.getresponse().read()
         start = time.perf_counter()
 
         local_kms.stop()
 
-        assert idle.recv(1) == b""
+        assert idle.sock.recv(1) == b""
         assert time.perf_counter() - start < 1
 
 

@@ -28,9 +28,7 @@ _PADDING_START = _MATERIAL_START + 32
 _PADDING = bytes(38)
 _NONCE_START = _PADDING_START + len(_PADDING)
 _BODY_START = _NONCE_START + NONCE_SIZE
-_TAG_SIZE = 16
 _SEAL_SIZE = 32
-OVERHEAD = _BODY_START + _TAG_SIZE + _SEAL_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ def parse_blob(ciphertext: bytes, service_secret: bytes) -> Blob:
     """
     sealed, seal = ciphertext[:-_SEAL_SIZE], ciphertext[-_SEAL_SIZE:]
     # INVARIANT: nothing of a ciphertext is read before its seal is checked, so that every flipped bit is one answer.
-    if len(ciphertext) < OVERHEAD or not hmac.compare_digest(seal, _seal(service_secret, sealed)):
+    if not hmac.compare_digest(seal, _seal(service_secret, sealed)):
         raise KmsServiceError("InvalidCiphertextException")
     return Blob(
         key_id=_decode_key_id(sealed[_KEY_ID_START - 1 : _MATERIAL_START]),
