@@ -107,7 +107,12 @@ class PlaintextRaw(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         """Return up to `size` bytes; more than one segment where asked, unlike a socket."""
-        piece = self._stream.read(size)
+        try:
+            piece = self._stream.read(size)
+        except BaseException:
+            # Nothing more is read after a failure; half an answer must not stay on a connection of the pool.
+            self._answer.close()
+            raise
         self._position += len(piece)
         return piece
 
