@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import struct
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -168,21 +169,22 @@ def _create_key_file(path: Path) -> None:
     """Create a key file that never exists with less than its whole content; keep one that is there."""
     if path.exists():
         return
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(_KEY_SIZE))
-            file.flush()
-            os.fsync(file.fileno())
-        # A hard link fails if another process was faster; its key then counts.
-        os.link(temporary, path)
+        # A name of its own for every attempt, and mode 0600 from the start.
+        descriptor, temporary = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(os.urandom(_KEY_SIZE))
+                file.flush()
+                os.fsync(file.fileno())
+            # A hard link fails if somebody else was faster; that key then counts.
+            os.link(temporary, path)
+        finally:
+            os.unlink(temporary)
     except FileExistsError:
         pass
     except OSError as error:
         raise ConfigurationError(f"the key file {path} cannot be created: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_key_file(path: Path) -> bytearray:
