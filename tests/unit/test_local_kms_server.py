@@ -6,7 +6,6 @@ import gc
 import http.client
 import socket
 import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -301,16 +300,59 @@ def test_every_answer_has_a_request_id_of_its_own(kms: KMSClient, key: str) -> N
     assert all(len(answer["RequestId"]) == 36 for answer in answers)
 
 
+def _signed(service: str) -> dict[str, str]:
+    return {
+        "X-Amz-Target": "TrentService.ListKeys",
+        "Content-Type": "application/x-amz-json-1.1",
+        "Authorization": f"AWS4-HMAC-SHA256 Credential=ME/20250101/us-east-1/{service}/aws4_request, Signature=0",
+    }
+
+
+def _post(local_kms: LocalKms, headers: dict[str, str], body: bytes = b"{}") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(urlsplit(local_kms.endpoint_url).netloc, timeout=5)
+    with closing(connection):
+        connection.request("POST", "/", body, headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+
+
+def test_request_signed_for_kms_is_answered(local_kms: LocalKms) -> None:
+    assert _post(local_kms, _signed("kms")) == (200, b'{"Keys": [], "Truncated": false}')
+
+
 def test_request_without_a_signature_is_refused(local_kms: LocalKms) -> None:
-    headers = {"X-Amz-Target": "TrentService.ListKeys", "Content-Type": "application/x-amz-json-1.1"}
-    request = urllib.request.Request(local_kms.endpoint_url, data=b"{}", headers=headers)
+    headers = _signed("kms")
+    del headers["Authorization"]
 
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request, timeout=5)
+    status, body = _post(local_kms, headers)
 
-    with caught.value as answer:
-        assert answer.code == 400
-        assert b"MissingAuthenticationTokenException" in answer.read()
+    assert status == 400
+    assert b"MissingAuthenticationTokenException" in body
+
+
+def test_request_signed_for_another_service_is_refused(local_kms: LocalKms) -> None:
+    status, body = _post(local_kms, _signed("s3"))
+
+    assert status == 400
+    assert b"InvalidSignatureException" in body
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff"])
+def test_body_that_is_no_json_object_is_refused(local_kms: LocalKms, body: bytes) -> None:
+    status, answer = _post(local_kms, _signed("kms"), body)
+
+    assert status == 400
+    assert b"SerializationException" in answer
+
+
+def test_ordered_reset_is_a_reset_and_no_orderly_end(local_kms: LocalKms) -> None:
+    local_kms.faults.reset()
+
+    with pytest.raises(ConnectionResetError) as caught:
+        _post(local_kms, _signed("kms"))
+
+    # An orderly end would be its subclass RemoteDisconnected.
+    assert caught.type is ConnectionResetError
 
 
 @pytest.mark.parametrize("request_bytes", [b"nonsense\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"])

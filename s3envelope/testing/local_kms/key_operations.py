@@ -16,6 +16,7 @@ from s3envelope.testing.local_kms.metadata import describe
 from s3envelope.testing.local_kms.paging import page
 from s3envelope.testing.local_kms.policy import KeyPolicy, default_policy, parse_policy
 from s3envelope.testing.local_kms.request import Answer, Request
+from s3envelope.testing.local_kms.store import new_key_id
 
 _DEFAULT_WINDOW_DAYS = 30
 
@@ -57,7 +58,7 @@ def _new_family(request: Request) -> KeyFamily:
     if in_custom_store and (multi_region or spec != "SYMMETRIC_DEFAULT"):
         raise unsupported("Keys in custom key stores are symmetric encryption keys of one Region.")
     return KeyFamily(
-        key_id=request.store.new_key_id(multi_region=multi_region),
+        key_id=new_key_id(request.store.random, multi_region=multi_region),
         spec=spec,
         usage=usage,
         origin=origin,

@@ -30,7 +30,6 @@ class Member:
 
     Args:
         minimum, maximum: Of the value of integers, of the length of everything else (of blobs: decoded).
-        secret: Whether the value stays out of error messages.
     """
 
     kind: Kind
@@ -39,7 +38,6 @@ class Member:
     maximum: int | None = None
     choices: frozenset[str] | None = None
     pattern: str | None = None
-    secret: bool = False
 
 
 Members = Mapping[str, Member]
@@ -167,7 +165,7 @@ REQUESTS: Mapping[str, Members] = {
     "GenerateDataKeyWithoutPlaintext": _DATA_KEY,
     "Encrypt": {
         "KeyId": _KEY_ID,
-        "Plaintext": Member(Kind.BLOB, required=True, minimum=1, maximum=4096, secret=True),
+        "Plaintext": Member(Kind.BLOB, required=True, minimum=1, maximum=4096),
         "EncryptionContext": _CONTEXT,
         "EncryptionAlgorithm": _ALGORITHM,
         **_CRYPTO,
@@ -216,7 +214,8 @@ def _read(name: str, member: Member, raw: object) -> Value:
     value = _deserialize(name, member.kind, raw)
     size = value if isinstance(value, int) else len(value)
     what = "value" if member.kind is Kind.INTEGER else "length"
-    shown = "" if member.secret or not isinstance(value, str | int) else f"'{value}'"
+    # Blobs, which may be secret, and contexts stay out of error messages.
+    shown = f"'{value}'" if isinstance(value, str | int) else ""
     if member.minimum is not None and size < member.minimum:
         raise _violation(name, shown, f"Member must have {what} greater than or equal to {member.minimum}")
     if member.maximum is not None and size > member.maximum:

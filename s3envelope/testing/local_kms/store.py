@@ -22,6 +22,29 @@ def partition_of(region: str) -> str:
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
+def new_key_id(random: Random, *, multi_region: bool) -> str:
+    """Return an id that no key has."""
+    digits = uuid.UUID(bytes=random(16), version=4)
+    return f"mrk-{digits.hex}" if multi_region else str(digits)
+
+
+def local_name(arn: str, region: str, account_id: str) -> str:
+    """Return the key id or the alias of an ARN that belongs to this Region and account.
+
+    Raises:
+        KmsServiceError: NotFoundException, InvalidArnException.
+    """
+    match = _ARN.fullmatch(arn)
+    if match is None:
+        raise KmsServiceError("InvalidArnException", f"{arn} is not a valid ARN of a key or an alias.")
+    partition, arn_region, arn_account_id, resource = match.groups()
+    if arn_region != region or partition != partition_of(region):
+        raise not_found(f"Invalid arn {arn_region}")
+    if arn_account_id != account_id:
+        raise not_found(f"Key '{arn}' does not exist")
+    return resource.removeprefix("key/")
+
+
 @dataclass(slots=True)
 class Alias:
     """A name for a key in one Region."""
@@ -61,11 +84,6 @@ class KeyStore:
     def arn(self, region: str, resource: str) -> str:
         """Return the ARN of `key/...` or `alias/...`."""
         return f"arn:{partition_of(region)}:kms:{region}:{self.account_id}:{resource}"
-
-    def new_key_id(self, *, multi_region: bool) -> str:
-        """Return an id that no key has."""
-        digits = uuid.UUID(bytes=self.random(16), version=4)
-        return f"mrk-{digits.hex}" if multi_region else str(digits)
 
     def add(self, key: RegionalKey) -> None:
         """Put a key into its Region."""
@@ -114,7 +132,7 @@ class KeyStore:
         Raises:
             KmsServiceError: NotFoundException, InvalidArnException.
         """
-        name = self._local_name(region, sent) if sent.startswith("arn:") else sent
+        name = local_name(sent, region, self.account_id) if sent.startswith("arn:") else sent
         if name.startswith("alias/"):
             if not aliases:
                 raise not_found(f"Invalid keyId '{sent}'")
@@ -128,18 +146,6 @@ class KeyStore:
         if key is None:
             raise not_found(f"Key '{self.arn(region, f'key/{name}')}' does not exist")
         return key
-
-    def _local_name(self, region: str, arn: str) -> str:
-        """Return the key id or the alias of an ARN that belongs here."""
-        match = _ARN.fullmatch(arn)
-        if match is None:
-            raise KmsServiceError("InvalidArnException", f"{arn} is not a valid ARN of a key or an alias.")
-        partition, arn_region, account_id, resource = match.groups()
-        if arn_region != region or partition != partition_of(region):
-            raise not_found(f"Invalid arn {arn_region}")
-        if account_id != self.account_id:
-            raise not_found(f"Key '{arn}' does not exist")
-        return resource.removeprefix("key/")
 
     def _region(self, name: str) -> _Region:
         return self._regions.setdefault(name, _Region())
