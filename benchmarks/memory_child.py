@@ -74,7 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     idle = peak_size()
     begin = time.perf_counter()
     CALLS[chosen["call"]](client, chosen["kind"], Path(chosen["file"]))
-    print(json.dumps({"idle": idle, "peak": peak_size(), "seconds": time.perf_counter() - begin}))
+    seconds = time.perf_counter() - begin
+    client.close()
+    print(json.dumps({"idle": idle, "peak": peak_size(), "seconds": seconds}))
     return 0
 
 

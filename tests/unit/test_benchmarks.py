@@ -1,10 +1,18 @@
 """The benchmarks run, at sizes where their figures mean nothing."""
 
+import dataclasses
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from benchmarks import memory_child
+from benchmarks.clients import OURS, PLAIN, Place
+from benchmarks.surroundings import memory_sink
+from s3envelope.testing.local_kms import LocalKms
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,6 +35,27 @@ def test_throughput_when_quick_then_every_call_has_figures_of_both_clients(tmp_p
     assert printed.count("\n| `") == len(calls) == 20
 
 
+def test_memory_child_when_each_call_is_made_then_it_prints_its_peak(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "source"
+    file.write_bytes(bytes(9 << 20))
+
+    with LocalKms() as kms, memory_sink(tmp_path) as (url, ca_file):
+        place = dataclasses.asdict(Place(url, kms.endpoint_url, kms.create_key(), ca_file))
+        plans = [
+            {"kind": kind, "call": call, "place": place, "file": str(file)}
+            for call in memory_child.CALLS
+            for kind in (PLAIN, OURS)
+        ]
+        codes = [memory_child.main([json.dumps(plan)]) for plan in plans]
+
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert codes == [0] * 8
+    assert [figures["peak"] > 0 for figures in printed] == [True] * 8
+
+
+@pytest.mark.slow
 def test_memory_when_small_then_every_call_has_peaks_of_both_clients(tmp_path: Path) -> None:
     printed, figures = _run("memory", "--size-mib", "1", json_file=tmp_path / "figures.json")
 
