@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError
 
 from s3envelope.core.context import EncryptionContext
 from s3envelope.core.ports import DataKey, EncryptedDataKey
 from s3envelope.core.secret import SecretBytes
 from s3envelope.errors import ConfigurationError, KeyAccessError, KeyringError, NoMatchingKeyError
-from s3envelope.keyrings.kms_errors import NOT_THIS_ENTRY, as_keyring_error, error_code
+from s3envelope.keyrings.kms_errors import NO_ANSWER, NOT_THIS_ENTRY, as_keyring_error, error_code
 from s3envelope.keyrings.kms_redaction import PlaintextGuard
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class KmsKeyring:
         try:
             with self._guard.active():
                 return method(**parameters)
-        except (ClientError, HTTPClientError) as error:
+        except (ClientError, *NO_ANSWER) as error:
             raise as_keyring_error(error, f"kms:{operation}", self._configured) from error
 
     def _key_id(self) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NotConnectedError
 
 from s3envelope.errors import KeyAccessError, KeyringError, KeyServiceUnavailableError
+
+# The two bases of what botocore raises when no answer came: neither derives from the other.
+NO_ANSWER = (HTTPClientError, NotConnectedError)
 
 # The encrypted data key does not belong to this key, this context or this protocol: try the next one.
 NOT_THIS_ENTRY = frozenset({"InvalidCiphertextException", "IncorrectKeyException"})
@@ -46,7 +50,9 @@ def error_code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def as_keyring_error(error: ClientError | HTTPClientError, action: str, key_id: str) -> KeyringError:
+def as_keyring_error(
+    error: ClientError | HTTPClientError | NotConnectedError, action: str, key_id: str
+) -> KeyringError:
     """Return the error of this library for an error of KMS.
 
     Args:
@@ -54,7 +60,7 @@ def as_keyring_error(error: ClientError | HTTPClientError, action: str, key_id: 
         action: The KMS action, `kms:Decrypt` for example.
         key_id: As configured.
     """
-    if isinstance(error, HTTPClientError):
+    if not isinstance(error, ClientError):
         return KeyServiceUnavailableError(
             f"AWS KMS cannot be reached for {action} with {key_id} ({type(error).__name__}); nothing was changed"
         )
