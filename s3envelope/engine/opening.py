@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from s3envelope.core.context import EncryptionContext
-from s3envelope.core.envelope import Envelope, open_header
+from s3envelope.core.envelope import Envelope, is_envelope_name, open_header
 from s3envelope.core.index import INDEX_PROBE_SIZE, open_index, size_of_index_at_end
 from s3envelope.core.kdf import BodyKey
 from s3envelope.core.layout import Layout
@@ -212,7 +212,7 @@ class ObjectOpener:
         and verified.
         """
         condition = condition or Condition()
-        extent = check_answer(answer.head, None)
+        extent = _extent_of(answer, None)
         condition.check(answer.head)
         envelope = Envelope.parse(answer.metadata)
         if not envelope.header.indexed:
@@ -221,7 +221,7 @@ class ObjectOpener:
 
     def _unlock(self, answer: Answer, wanted: ByteRange | None, condition: Condition) -> _Unlocked:
         """Check answer, policy, keys, session and layout, in this order; only then there is a key."""
-        extent = check_answer(answer.head, wanted)
+        extent = _extent_of(answer, wanted)
         condition.check(answer.head)
         envelope = Envelope.parse(answer.metadata)
         self._policy.check(envelope)
@@ -303,6 +303,19 @@ class ObjectOpener:
         if requested is None or requested.resolve(total)[0] < total:
             raise TruncatedObjectError("the server says that a range does not exist which the object has")
         return OpenedObject(unlocked.envelope, total, total, total, None, tail, answer_changed=True)
+
+
+def _extent_of(answer: Answer, wanted: ByteRange | None) -> Extent:
+    """Return what `check_answer` does; of an answer that breaks its rules, say first if the object is none of ours.
+
+    An empty object of somebody else, such as a folder marker, is not a cut object of ours.
+    """
+    try:
+        return check_answer(answer.head, wanted)
+    except TruncatedObjectError:
+        if not any(is_envelope_name(name) for name in answer.metadata):
+            Envelope.parse(answer.metadata)
+        raise
 
 
 def _version(head: AnswerHead) -> tuple[str, str]:
