@@ -19,7 +19,7 @@ class CacheLimits:
         fresh_for_seconds: How long an opened data key opens further objects without asking the key service.
 
     Raises:
-        ConfigurationError: A limit is negative, or `max_objects` is not 1 to 1048576.
+        ConfigurationError: A limit is negative or no number, or `max_objects` is not 1 to 1048576.
     """
 
     max_age_seconds: float = 600
@@ -27,8 +27,10 @@ class CacheLimits:
     fresh_for_seconds: float = 300
 
     def __post_init__(self) -> None:
-        if not 1 <= self.max_objects <= _MOST_OBJECTS:
-            raise ConfigurationError(f"max_objects is {self.max_objects}; use 1 to {_MOST_OBJECTS}")
+        count: object = self.max_objects
+        if not isinstance(count, int) or not 1 <= count <= _MOST_OBJECTS:
+            raise ConfigurationError(f"max_objects is {count!r}; use 1 to {_MOST_OBJECTS}")
         for name in ("max_age_seconds", "fresh_for_seconds"):
-            if not getattr(self, name) >= 0:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; use a number of seconds, 0 or more")
+            seconds = getattr(self, name)
+            if not isinstance(seconds, int | float) or not seconds >= 0:
+                raise ConfigurationError(f"{name} is {seconds!r}; use a number of seconds, 0 or more")

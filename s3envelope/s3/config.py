@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ContextSource = Mapping[str, str] | Callable[[str, str], Mapping[str, str]]
 _PREFIX = "S3ENVELOPE_"
-_MOST_METADATA = 8192
+_LIMITS = {"metadata_limit": (1, 8192), "unseekable_limit": (0, MAX_PUT_SIZE)}
 _CHOICES = {"unencrypted": ("refuse", "allow"), "list_sizes": ("plaintext", "stored")}
 
 
@@ -81,10 +81,12 @@ class EnvelopeConfig:
                 raise ConfigurationError(f"{name} is {getattr(self, name)!r}; use True or False")
         if self.part_size is not None:
             check_part_size(self.part_size)
-        if not 0 < self.metadata_limit <= _MOST_METADATA:
-            raise ConfigurationError(f"metadata_limit is {self.metadata_limit}; use 1 to {_MOST_METADATA} bytes")
-        if not 0 <= self.unseekable_limit <= MAX_PUT_SIZE:
-            raise ConfigurationError(f"unseekable_limit is {self.unseekable_limit}; use 0 to {MAX_PUT_SIZE} bytes")
+        for name, (least, most) in _LIMITS.items():
+            limit = getattr(self, name)
+            if not isinstance(limit, int) or isinstance(limit, bool) or not least <= limit <= most:
+                raise ConfigurationError(f"{name} is {limit!r}; use {least} to {most} bytes")
+        if not isinstance(self.cache_limits, CacheLimits | None):
+            raise ConfigurationError(f"cache_limits is a {type(self.cache_limits).__name__}; use CacheLimits or None")
 
     def _check_keyring(self) -> None:
         if self.keyring is None and self.kms_key_id is None:
@@ -183,7 +185,9 @@ def _read_context(variable: str, value: str) -> Mapping[str, str]:
     try:
         entries = json.loads(value)
     except ValueError:
-        raise ConfigurationError(f'{variable} is not JSON; use an object of strings, {{"tenant": "acme"}}') from None
+        entries = None
+    if not isinstance(entries, dict):
+        raise ConfigurationError(f'{variable} is not a JSON object; use one of strings, {{"tenant": "acme"}}')
     return EncryptionContext(entries)
 
 
