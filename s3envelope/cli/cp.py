@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -80,28 +81,30 @@ def cp(
     bar = _Bar(not no_progress)
     if is_s3(target):
         place = _upload_place(source, target)
-        client = _make_client(connection, key_choice, context)
-        _upload(client, source, place, {"ContentType": content_type} if content_type else {}, bar)
+        with _enveloped(connection, key_choice, context) as client:
+            _upload(client, source, place, {"ContentType": content_type} if content_type else {}, bar)
         return
     if content_type is not None:
         raise click.UsageError("--content-type is for uploads")
     wanted = parse_object(source)
     path = None if target == STREAM else _download_path(wanted, target)
-    client = _make_client(connection, key_choice, context)
-    if path is None:
-        _print(client, wanted, sys.stdout.buffer, bar)
-    else:
-        with bar.over(str(wanted), _size(client, wanted) if bar.is_shown else None) as advance:
-            client.download_file(wanted.bucket, wanted.key, str(path), Callback=advance)
+    with _enveloped(connection, key_choice, context) as client:
+        if path is None:
+            _print(client, wanted, sys.stdout.buffer, bar)
+        else:
+            _download(client, wanted, path, bar)
 
 
-def _make_client(connection: Connection, key_choice: KeyChoice, context: dict[str, str] | None) -> S3Client:
+@contextmanager
+def _enveloped(connection: Connection, key_choice: KeyChoice, context: dict[str, str] | None) -> Iterator[S3Client]:
     session = connection.session()
-    fields: dict[str, object] = {"keyring": key_choice.keyring(connection, session)}
-    if context is not None:
-        fields["encryption_context"] = context
-    install(session, make_config(fields, os.environ))
-    return connection.s3(session)
+    with key_choice.keyring(connection, session) as keyring:
+        fields: dict[str, object] = {"keyring": keyring}
+        if context is not None:
+            fields["encryption_context"] = context
+        install(session, make_config(fields, os.environ))
+        with closing(connection.s3(session)) as client:
+            yield client
 
 
 def _upload_place(source: str, target: str) -> S3Location:
@@ -141,12 +144,14 @@ def _upload(client: S3Client, source: str, place: S3Location, extra: dict[str, s
 def _print(client: S3Client, source: S3Location, stream: BinaryIO, bar: _Bar) -> None:
     """Write the verified bytes of an object to a stream, up to its end or an error."""
     answer = client.get_object(Bucket=source.bucket, Key=source.key)
-    with answer["Body"] as body, bar.over(str(source), answer["ContentLength"]) as advance:
+    with closing(answer["Body"]) as body, bar.over(str(source), answer["ContentLength"]) as advance:
         for piece in body.iter_chunks(_PIECE_SIZE):
             stream.write(piece)
             advance(len(piece))
     stream.flush()
 
 
-def _size(client: S3Client, source: S3Location) -> int:
-    return client.head_object(Bucket=source.bucket, Key=source.key)["ContentLength"]
+def _download(client: S3Client, source: S3Location, path: Path, bar: _Bar) -> None:
+    total = client.head_object(Bucket=source.bucket, Key=source.key)["ContentLength"] if bar.is_shown else None
+    with bar.over(str(source), total) as advance:
+        client.download_file(source.bucket, source.key, str(path), Callback=advance)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -43,9 +44,9 @@ def inspect(
     """
     wanted = parse_object(location)
     hint = _hint_of(key_choice)
-    client = connection.s3(connection.session())
     version = {"VersionId": version_id} if version_id else {}
-    answer = client.head_object(Bucket=wanted.bucket, Key=wanted.key, **version)  # type: ignore[arg-type]
+    with closing(connection.s3(connection.session())) as client:
+        answer = client.head_object(Bucket=wanted.bucket, Key=wanted.key, **version)  # type: ignore[arg-type]
     found = describe(wanted, answer, hint)
     if as_json:
         click.echo(json.dumps(found, indent=2))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,19 +57,22 @@ class KeyChoice:
     raw_key_file: Path | None = None
     create_key: bool = False
 
-    def keyring(self, connection: Connection, session: boto3.Session) -> Keyring:
-        """Return the keyring of the key.
+    @contextmanager
+    def keyring(self, connection: Connection, session: boto3.Session) -> Iterator[Keyring]:
+        """Yield the keyring of the key.
 
         Raises:
             click.UsageError: None is named.
             ConfigurationError: The key id or the key file is wrong.
         """
         if self.raw_key_file is not None:
-            return RawAesKeyring.from_file(self.raw_key_file, create=self.create_key)
+            yield RawAesKeyring.from_file(self.raw_key_file, create=self.create_key)
+            return
         if self.kms_key_id is None:
             raise click.UsageError(f"there is no key; give --kms-key-id or --raw-key-file, or set {_KEY_VARIABLE}")
         key_id = check_key_id(self.kms_key_id)
-        return KmsKeyring(key_id, connection.kms(session, key_id))
+        with closing(connection.kms(session, key_id)) as client:
+            yield KmsKeyring(key_id, client)
 
 
 def _with_options(command: Command, options: list[Callable[[Command], Command]]) -> Command:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,8 +78,11 @@ def embedded_storage() -> Iterator[Storage]:
     Raises:
         ModuleNotFoundError: moto or what its server needs is not installed.
     """
-    # Here, because only this needs the extra [demo].
-    from moto.server import ThreadedMotoServer
+    with warnings.catch_warnings():
+        # moto warns of what is missing too, in its own words, before it fails.
+        warnings.simplefilter("ignore")
+        # Here, because only this needs the extra [demo].
+        from moto.server import ThreadedMotoServer
 
     requests = logging.getLogger("werkzeug")
     level = requests.level
