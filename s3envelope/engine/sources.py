@@ -8,6 +8,8 @@ from typing import Protocol, cast
 from s3envelope.core.ports import ByteSource, SeekableSource
 from s3envelope.errors import ConfigurationError
 
+_SKIP_SIZE = 65536
+
 
 class PlaintextSource(Protocol):
     """Plaintext that can be read at any offset, any number of times."""
@@ -78,6 +80,12 @@ def read_fully(stream: ByteSource, size: int) -> bytes:
         pieces.append(bytes(piece))
         missing -= len(piece)
     return b"".join(pieces)
+
+
+def skip(stream: ByteSource, size: int) -> None:
+    """Read `size` bytes and forget them, in small pieces: a size that is only claimed allocates nothing."""
+    while size > 0 and (piece := stream.read(min(size, _SKIP_SIZE))):
+        size -= len(piece)
 
 
 def refuse_text(stream: object) -> None:
