@@ -234,8 +234,8 @@ class CiphertextReader:
         raise TypeError("the body of an upload cannot be copied or pickled")
 
 
-def sealed_segments(source: ByteSource, body_key: BodyKey, nonce_start: bytes) -> Iterator[bytes]:
-    """Yield the segments of run 0 for a stream that is read once, of any length.
+def sealed_segments(source: ByteSource, body_key: BodyKey, nonce_start: bytes, *, run: int = 0) -> Iterator[bytes]:
+    """Yield the segments of a run for a stream that is read once, of any length.
 
     Args:
         source: Read to its end.
@@ -244,7 +244,7 @@ def sealed_segments(source: ByteSource, body_key: BodyKey, nonce_start: bytes) -
     Raises:
         ConfigurationError: The stream returns more bytes than it was asked for.
     """
-    sealer = SegmentSealer(body_key, 0)
+    sealer = SegmentSealer(body_key, run)
     for index in itertools.count():
         plaintext = read_fully(source, SEGMENT_SIZE)
         if len(plaintext) > SEGMENT_SIZE:

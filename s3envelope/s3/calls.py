@@ -43,6 +43,7 @@ class Call:
 
     operation: str
     inner: bool = False
+    bucket: str = ""
     body: SealedUpload | None = None
     envelope: Mapping[str, str] = field(default_factory=dict)
     read: Read | None = None

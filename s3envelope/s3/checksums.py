@@ -53,6 +53,16 @@ _HASHES: dict[str, Callable[[], _Hash]] = {
 }
 
 
+def checksum_of(algorithm: str, content: bytes) -> dict[str, str]:
+    """Return the checksum of a part that was sent, as `complete` lists it; empty if it cannot be computed here."""
+    name = f"Checksum{algorithm.upper()}"
+    if name not in _HASHES:
+        return {}
+    digest = _HASHES[name]()
+    digest.update(content)
+    return {name: base64.b64encode(digest.digest()).decode("ascii")}
+
+
 def given_checksums(parameters: dict[str, Any]) -> dict[str, str]:
     """Take the checksums of the plaintext out of the parameters of a call and return them.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,7 @@ from s3envelope.core.layout import MAX_PUT_SIZE, check_part_size
 from s3envelope.core.ports import Keyring
 from s3envelope.errors import ConfigurationError
 from s3envelope.keyrings.kms import check_key_id
+from s3envelope.stores.upload_states import default_state_dir
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 ContextSource = Mapping[str, str] | Callable[[str, str], Mapping[str, str]]
 _PREFIX = "S3ENVELOPE_"
 _LIMITS = {"metadata_limit": (1, 8192), "unseekable_limit": (0, MAX_PUT_SIZE)}
-_CHOICES = {"unencrypted": ("refuse", "allow"), "list_sizes": ("plaintext", "stored")}
+_CHOICES = {"unencrypted": ("refuse", "allow"), "list_sizes": ("plaintext", "exact", "stored")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +46,17 @@ class EnvelopeConfig:
         cache_limits: How long data keys are used again; `None` asks the keyring for every object.
         part_size: Plaintext bytes per part of low-level multipart uploads that name none themselves.
             Environment: `S3ENVELOPE_PART_SIZE`.
-        list_sizes: "plaintext" computes the sizes that listings show from the stored ones; "stored" leaves them.
-            Environment: `S3ENVELOPE_LIST_SIZES`.
+        list_sizes: "plaintext" computes the sizes that listings show from the stored ones; those of multipart uploads
+            without `part_size` may read up to 52 bytes per part and 4 bytes high. "exact" asks for each object with a
+            HEAD, several at once. "stored" leaves them. Environment: `S3ENVELOPE_LIST_SIZES`.
         allow_presigned_ciphertext: Whether URLs for GET and HEAD may be presigned; they serve ciphertext.
         metadata_limit: Bytes that user metadata and envelope may take together, each name counted with 11 bytes
             more. S3 allows 2048. Environment: `S3ENVELOPE_METADATA_LIMIT`.
         unseekable_limit: The largest body in plaintext bytes that `put_object` takes from a stream that cannot seek;
             its ciphertext is kept in a temporary file meanwhile.
+        state_dir: Where the states of unfinished multipart uploads are kept, so that another process can go on with
+            them: no plaintext and no keys. By default in the user's state folder; `None` keeps them in memory.
+            Environment: `S3ENVELOPE_STATE_DIR`.
 
     Raises:
         ConfigurationError: A field has no legal value, or there is no keyring.
@@ -64,10 +70,11 @@ class EnvelopeConfig:
     unencrypted: Literal["refuse", "allow"] = "refuse"
     cache_limits: CacheLimits | None = dataclasses.field(default_factory=CacheLimits)
     part_size: int | None = None
-    list_sizes: Literal["plaintext", "stored"] = "plaintext"
+    list_sizes: Literal["plaintext", "exact", "stored"] = "plaintext"
     allow_presigned_ciphertext: bool = False
     metadata_limit: int = 2048
     unseekable_limit: int = MAX_PUT_SIZE
+    state_dir: str | os.PathLike[str] | None = dataclasses.field(default_factory=default_state_dir)
 
     def __post_init__(self) -> None:
         self._check_keyring()
@@ -85,6 +92,8 @@ class EnvelopeConfig:
             limit = getattr(self, name)
             if not isinstance(limit, int) or isinstance(limit, bool) or not least <= limit <= most:
                 raise ConfigurationError(f"{name} is {limit!r}; use {least} to {most} bytes")
+        if not isinstance(self.state_dir, str | os.PathLike | None):
+            raise ConfigurationError(f"state_dir is a {type(self.state_dir).__name__}; use a path or None")
         if not isinstance(self.cache_limits, CacheLimits | None):
             raise ConfigurationError(f"cache_limits is a {type(self.cache_limits).__name__}; use CacheLimits or None")
 
@@ -199,4 +208,5 @@ _VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "PART_SIZE": ("part_size", _read_int),
     "LIST_SIZES": ("list_sizes", _read_text),
     "METADATA_LIMIT": ("metadata_limit", _read_int),
+    "STATE_DIR": ("state_dir", _read_text),
 }

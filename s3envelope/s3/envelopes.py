@@ -11,15 +11,17 @@ from s3envelope.core.envelope import (
     HEADER_NAME,
     KEYS_NAME,
     Envelope,
+    Header,
     encode_object_name,
     is_envelope_name,
+    open_header,
     seal_header,
 )
 from s3envelope.core.kdf import KEY_SIZE, BodyKey
 from s3envelope.core.ports import Keyring, MaterialsManager, SystemPorts
 from s3envelope.core.secret import SecretBytes
 from s3envelope.core.segments import NONCE_SIZE
-from s3envelope.errors import ConfigurationError, MetadataTooLargeError
+from s3envelope.errors import ConfigurationError, KeyCommitmentError, MetadataTooLargeError
 
 # What S3 counts beside names and values is not documented; the prefix `x-amz-meta-` is counted to be safe.
 _PREFIX_SIZE = len("x-amz-meta-")
@@ -133,6 +135,46 @@ class EnvelopeMaker:
                 indexed=indexed,
                 nonce=self._ports.random(NONCE_SIZE),
             )
-        metadata = {**user_metadata, **Envelope(header, data_key.encrypted, context).to_metadata()}
+        return self._complete(Envelope(header, data_key.encrypted, context), user_metadata, body_key)
+
+    def rewrap(
+        self,
+        object_key: SecretBytes,
+        source: Header,
+        key: str,
+        context: EncryptionContext,
+        user_metadata: Mapping[str, str],
+    ) -> NewEnvelope:
+        """Return the metadata of a copy: the same object key in a header of its own, under a data key of its own.
+
+        Args:
+            object_key: What the source's header opened to.
+            source: That header; layout, commitment and whether it is bound stay.
+            key: The name of the copy.
+
+        Raises:
+            KeyringError: There is no data key to be had.
+            KeyCommitmentError: The new header would not open to the same body.
+        """
+        data_key = self._materials.data_key_for_sealing(context)
+        with data_key.plaintext:
+            header, body_key = seal_header(
+                data_key.plaintext,
+                object_key,
+                context=context,
+                bound_name=key if source.bound else None,
+                indexed=source.indexed,
+                nonce=self._ports.random(NONCE_SIZE),
+            )
+            # INVARIANT: nothing replaces a header before the new one has been seen to open to the same body.
+            opened, opened_key = open_header(data_key.plaintext, header, context, key)
+        opened.wipe()
+        opened_key.wipe()
+        if header.commitment != source.commitment:
+            raise KeyCommitmentError("the new header would not open to the same body; nothing was written")
+        return self._complete(Envelope(header, data_key.encrypted, context), user_metadata, body_key)
+
+    def _complete(self, envelope: Envelope, user_metadata: Mapping[str, str], body_key: BodyKey) -> NewEnvelope:
+        metadata = {**user_metadata, **envelope.to_metadata()}
         _check_size(_counted_size(metadata), self._metadata_limit)
         return NewEnvelope(metadata, body_key)

@@ -16,7 +16,7 @@ from s3envelope.core.layout import plaintext_size
 from s3envelope.core.ports import Keyring
 from s3envelope.errors import ConfigurationError, UnsupportedOperationError
 from s3envelope.keyrings.kms import KmsKeyring, region_of
-from s3envelope.s3 import reads, transfers
+from s3envelope.s3 import managed_copies, reads, transfers
 from s3envelope.s3.config import EnvelopeConfig, make_config, split_arguments
 from s3envelope.s3.seam import Seam
 from s3envelope.stores.system import system_ports
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 _EVENT = "creating-client-class.s3"
 _UNIQUE_ID = "s3envelope"
 _S3 = "s3"
+# boto3's own may choose a transfer client that bypasses the client's event handlers.
+_TRANSFER_METHODS: dict[str, Callable[..., None]] = {
+    "upload_file": transfers.upload_file,
+    "upload_fileobj": transfers.upload_fileobj,
+    "download_file": transfers.download_file,
+    "download_fileobj": transfers.download_fileobj,
+    "copy": managed_copies.copy,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,24 @@ class EnvelopeMixin:
         """
         envelope, answer = reads.describe(self._s3envelope, parameters)
         return _description(envelope, answer)
+
+    def export_upload(self, *, Bucket: str, Key: str, UploadId: str) -> bytes:  # noqa: N803  # boto3's names
+        """Return the state of an unfinished multipart upload, for `import_upload` in another process or machine.
+
+        It is no secret, but authentic: it holds no plaintext and no key.
+
+        Raises:
+            UnsupportedOperationError: The upload is not known here, or was created with `PartSize`.
+        """
+        return self._s3envelope.uploads.export({"Bucket": Bucket, "Key": Key, "UploadId": UploadId})
+
+    def import_upload(self, *, Bucket: str, Key: str, UploadId: str, State: bytes) -> None:  # noqa: N803
+        """Go on with an unfinished multipart upload that another process exported.
+
+        Raises:
+            DecryptionError, EnvelopeError, KeyringError: The state does not open, or is of another upload.
+        """
+        self._s3envelope.uploads.import_({"Bucket": Bucket, "Key": Key, "UploadId": UploadId}, State)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a client cannot be copied or pickled; make one per process")
@@ -156,7 +182,7 @@ class _ClassHook:
         bases = [base for base in base_classes if not issubclass(base, EnvelopeMixin)]
         mixin = type("EnvelopedClient", (EnvelopeMixin,), {"_s3envelope_setup": staticmethod(setup)})
         base_classes[:] = [mixin, *bases]
-        for name, method in transfers.METHODS.items():
+        for name, method in _TRANSFER_METHODS.items():
             if name in class_attributes:
                 class_attributes[name] = method
 

@@ -1,24 +1,32 @@
-"""Multipart uploads of a declared part size: the operations around `engine.uploads`."""
+"""Low-level multipart uploads: the four operations around the engine's two kinds of upload."""
 
 from __future__ import annotations
 
-import threading
+import functools
+import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from s3envelope.core.layout import check_part_size
+from s3envelope.core.index import IndexRow
+from s3envelope.core.layout import MIN_PART_SIZE, check_part_size
+from s3envelope.core.ports import ByteSource
+from s3envelope.core.upload_state import UploadState
+from s3envelope.engine.indexed_uploads import Completion, IndexedUpload, RejectedPartsError
+from s3envelope.engine.sealing import CiphertextReader, SealedRun
 from s3envelope.engine.sources import is_seekable, plaintext_source, refuse_text
 from s3envelope.engine.uploads import PlainUpload
 from s3envelope.errors import ConfigurationError, UnsupportedOperationError
-from s3envelope.s3.bodies import UploadBody
+from s3envelope.s3.bodies import SpilledBody, UploadBody
 from s3envelope.s3.calls import Call
-from s3envelope.s3.checksums import first_mismatch, given_checksums
+from s3envelope.s3.checksums import checksum_of, first_mismatch, given_checksums
+from s3envelope.s3.sizes import check_declared_size, check_put_size, error_answer
+from s3envelope.s3.spilling import spill
+from s3envelope.s3.upload_registry import KnownUpload, upload_name
 from s3envelope.s3.writes import (
     ENTRIES_PARAMETER,
     PART_SIZE_PARAMETER,
     PLAINTEXT_SIZE_PARAMETER,
     bad_digest,
-    check_declared_size,
     validate,
 )
 
@@ -27,62 +35,17 @@ if TYPE_CHECKING:
 
     from s3envelope.s3.seam import Seam
 
-_Name = tuple[str, str, str]
 # What the calls for the parts of an upload repeat.
 _CARRIED = ("SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5", "RequestPayer", "ExpectedBucketOwner")
-
-
-class _Known:
-    """An upload that this client began."""
-
-    def __init__(self, upload: PlainUpload, checksum_algorithm: str | None) -> None:
-        self.upload = upload
-        self.checksum_algorithm = checksum_algorithm
-        self.end_part: dict[str, Any] | None = None
-        self.lock = threading.Lock()
-
-
-class Uploads:
-    """The unfinished uploads of one client, by (bucket, key, upload id): an upload id alone is the server's choice."""
-
-    def __init__(self) -> None:
-        self._known: dict[_Name, _Known] = {}
-        self._lock = threading.Lock()
-
-    def add(self, name: _Name, known: _Known) -> None:
-        """Raise `UnsupportedOperationError` if the server gave an upload id twice."""
-        with self._lock:
-            if self._known.setdefault(name, known) is not known:
-                raise UnsupportedOperationError(
-                    "the server gave the id of an unfinished upload to another one; neither is safe to go on with: "
-                    "abort it"
-                )
-
-    def get(self, parameters: dict[str, Any]) -> _Known:
-        """Return the upload that a call names.
-
-        Raises:
-            UnsupportedOperationError: This client has no state for it, so its key is not here.
-        """
-        with self._lock:
-            known = self._known.get(_name(parameters))
-        if known is None:
-            raise UnsupportedOperationError(
-                "this client has no state for the upload: it was begun elsewhere or for another key, completed, or "
-                "aborted. Its parts cannot be sealed here; begin a new upload"
-            )
-        return known
-
-    def drop(self, parameters: dict[str, Any]) -> None:
-        """Forget an upload and its key."""
-        with self._lock:
-            known = self._known.pop(_name(parameters), None)
-        if known is not None:
-            known.upload.finish()
-
-
-def _name(parameters: dict[str, Any]) -> _Name:
-    return parameters["Bucket"], parameters["Key"], parameters["UploadId"]
+_MESSAGES = {
+    "MalformedXML": "The XML you provided was not well-formed or did not validate against our published schema",
+    "InvalidPartOrder": "The list of parts was not in ascending order. Parts must be ordered by part number.",
+    "InvalidPart": (
+        "One or more of the specified parts could not be found. The part may not have been uploaded, or the "
+        "specified entity tag may not match the part's entity tag."
+    ),
+    "EntityTooSmall": "Your proposed upload is smaller than the minimum allowed size",
+}
 
 
 def prepare_create(seam: Seam, call: Call, parameters: dict[str, Any], model: OperationModel) -> None:
@@ -91,30 +54,36 @@ def prepare_create(seam: Seam, call: Call, parameters: dict[str, Any], model: Op
     part_size = parameters.pop(PART_SIZE_PARAMETER, seam.config.part_size)
     plaintext_size = parameters.pop(PLAINTEXT_SIZE_PARAMETER, None)
     validate(parameters, model)
-    if part_size is None:
-        raise UnsupportedOperationError(
-            "create_multipart_upload is refused without PartSize: the size of every part but the last must be known. "
-            "Instead, use upload_file or upload_fileobj, or pass PartSize=..., a multiple of 65536"
-        )
-    check_part_size(part_size)
+    if part_size is not None:
+        check_part_size(part_size)
+    _refuse_full_object(parameters)
+    bucket, key, user_metadata = parameters["Bucket"], parameters["Key"], parameters.get("Metadata") or {}
+    context = seam.config.context_for(bucket, key, entries)
+    seam.envelopes.check(key, context, user_metadata)
+    new = seam.envelopes.make(key, context, user_metadata, indexed=part_size is None)
+    parameters["Metadata"] = new.metadata
+    call.envelope = new.entries
+    algorithm = parameters.get("ChecksumAlgorithm")
+
+    def succeeded(parsed: dict[str, Any]) -> None:
+        upload_id = parsed["UploadId"]
+        upload: PlainUpload | IndexedUpload
+        if part_size is None:
+            state = UploadState(bucket, key, upload_id, new.entries, (), None)
+            upload = IndexedUpload(state, new.body_key, seam.ports)
+        else:
+            upload = PlainUpload(new.body_key, part_size, seam.ports, plaintext_size=plaintext_size)
+        seam.uploads.add((bucket, key, upload_id), KnownUpload(upload, algorithm))
+
+    call.on_success = succeeded
+    call.on_failure = new.body_key.wipe
+
+
+def _refuse_full_object(parameters: dict[str, Any]) -> None:
     if parameters.get("ChecksumType") == "FULL_OBJECT":
         raise UnsupportedOperationError(
             "ChecksumType='FULL_OBJECT' is refused: the checksum would be of the plaintext. Instead, leave it out"
         )
-    bucket, key, user_metadata = parameters["Bucket"], parameters["Key"], parameters.get("Metadata") or {}
-    context = seam.config.context_for(bucket, key, entries)
-    seam.envelopes.check(key, context, user_metadata)
-    new = seam.envelopes.make(key, context, user_metadata, indexed=False)
-    parameters["Metadata"] = new.metadata
-    call.envelope = new.entries
-    upload = PlainUpload(new.body_key, part_size, seam.ports, plaintext_size=plaintext_size)
-    known = _Known(upload, parameters.get("ChecksumAlgorithm"))
-
-    def succeeded(parsed: dict[str, Any]) -> None:
-        seam.uploads.add((bucket, key, parsed["UploadId"]), known)
-
-    call.on_success = succeeded
-    call.on_failure = upload.finish
 
 
 def prepare_part(seam: Seam, call: Call, parameters: dict[str, Any], model: OperationModel) -> None:
@@ -124,65 +93,172 @@ def prepare_part(seam: Seam, call: Call, parameters: dict[str, Any], model: Oper
     body = parameters.get("Body", b"")
     if isinstance(body, str):
         body = body.encode("utf-8")
+    checksums = given_checksums(parameters)
+    declared_size = parameters.pop("ContentLength", None)
     if hasattr(body, "read"):
         refuse_text(body)
         if not is_seekable(body):
-            raise UnsupportedOperationError(
-                "a part from a stream that cannot seek is refused: a failed request could not be repeated. "
-                "Instead, read the part into memory, or use upload_fileobj"
-            )
-    checksums = given_checksums(parameters)
+            _prepare_stream(seam, call, known, parameters, cast(ByteSource, body), declared_size, checksums)
+            return
     source = plaintext_source(body)
-    check_declared_size(source.size, parameters.pop("ContentLength", None))
+    check_put_size(source.size)
+    check_declared_size(source.size, declared_size)
     wrong = first_mismatch(checksums, source)
     if wrong is not None:
         raise bad_digest(wrong, "UploadPart")
     number = parameters["PartNumber"]
     run = known.upload.begin_part(number, source)
-    call.on_failure = _failing(known.upload, number)
-    call.on_success = _succeeding(known.upload, number)
+    if isinstance(known.upload, PlainUpload):
+        call.on_failure = functools.partial(known.upload.part_failed, number)
+        call.on_success = _recording_plain(known.upload, number)
+    else:
+        row = IndexRow(number, run.attempt.nonce_start, source.size)
+        call.on_success = _recording_indexed(seam, known, parameters, row, _small_ciphertext(run))
     call.body = parameters["Body"] = UploadBody(run, body)
 
 
-def _failing(upload: PlainUpload, number: int) -> Callable[[], None]:
-    return lambda: upload.part_failed(number)
+def _small_ciphertext(run: SealedRun) -> bytes | None:
+    return CiphertextReader(run).read() if run.size < MIN_PART_SIZE else None
 
 
-def _succeeding(upload: PlainUpload, number: int) -> Callable[[dict[str, Any]], None]:
+def _prepare_stream(
+    seam: Seam,
+    call: Call,
+    known: KnownUpload,
+    parameters: dict[str, Any],
+    stream: ByteSource,
+    declared_size: int | None,
+    checksums: dict[str, str],
+) -> None:
+    """Seal a part that can be read once into a place from where it can be sent, and sent again."""
+    upload = known.upload
+    if checksums or isinstance(upload, PlainUpload):
+        what = next(iter(checksums), "an upload with PartSize")
+        raise UnsupportedOperationError(
+            f"a part from a stream that cannot seek is refused for {what}. Instead, read the part into memory"
+        )
+    number = parameters["PartNumber"]
+    nonces: list[bytes] = []
+
+    def segments(source: ByteSource) -> Any:
+        nonce_start, sealed = upload.begin_stream(number, source)
+        nonces.append(nonce_start)
+        return sealed
+
+    body, size = spill(seam, call, stream, segments, declared_size)
+    small = None
+    if len(body) < MIN_PART_SIZE:
+        small = body.read()
+        body.seek(0)
+    row = IndexRow(number, nonces[0], size)
+    call.on_success = _recording_indexed(seam, known, parameters, row, small)
+    call.body = parameters["Body"] = body
+
+
+def _recording_plain(upload: PlainUpload, number: int) -> Callable[[dict[str, Any]], None]:
     return lambda parsed: upload.part_succeeded(number, str(parsed.get("ETag", "")))
 
 
+def _recording_indexed(
+    seam: Seam, known: KnownUpload, parameters: dict[str, Any], row: IndexRow, small: bytes | None
+) -> Callable[[dict[str, Any]], None]:
+    name, upload = upload_name(parameters), known.upload
+
+    def record(parsed: dict[str, Any]) -> None:
+        if isinstance(upload, IndexedUpload):
+            with seam.uploads.changing(name, known):
+                upload.part_succeeded(row, str(parsed.get("ETag", "")), small)
+
+    return record
+
+
 def prepare_complete(seam: Seam, call: Call, parameters: dict[str, Any], model: OperationModel) -> None:
-    """Freeze an upload, and send the end of its run if no part carries it; rewrite `parameters` in place."""
+    """Freeze an upload, and send what ends its object; rewrite `parameters` in place."""
     validate(parameters, model)
     known = seam.uploads.get(parameters)
     checksums = given_checksums(parameters)
-    if checksums or parameters.get("ChecksumType") == "FULL_OBJECT":
+    _refuse_full_object(parameters)
+    if checksums:
         raise UnsupportedOperationError(
-            "a checksum of the whole object is refused: it would be of the plaintext. Instead, leave it out"
+            f"{next(iter(checksums))} of the whole object is refused: it would be of the plaintext. "
+            "Instead, leave it out"
         )
     # It is the size of the plaintext; S3 has the sizes of the parts.
     parameters.pop("MpuObjectSize", None)
     parts = list(parameters.get("MultipartUpload", {}).get("Parts", []))
-    listed = []
-    for part in parts:
-        if "ETag" not in part or "PartNumber" not in part:
-            raise ConfigurationError("a part in MultipartUpload lacks ETag or PartNumber; list both for every part")
-        listed.append((part["PartNumber"], part["ETag"]))
+    listed = _listed(parts)
     with known.lock:
-        end = known.upload.freeze(listed)
-        if end is not None and known.end_part is None:
-            known.end_part = _send_end(seam, known, parameters, *end)
-        if end is not None and known.end_part is not None:
-            parts.append(known.end_part)
+        if isinstance(known.upload, PlainUpload):
+            parts = _end_plain(seam, known, parameters, parts, listed)
+        else:
+            parts = _end_indexed(seam, known, known.upload, parameters, parts, listed)
     parameters["MultipartUpload"] = {"Parts": parts}
     name = dict(parameters)
     call.on_success = lambda _: seam.uploads.drop(name)
 
 
-def _send_end(seam: Seam, known: _Known, parameters: dict[str, Any], number: int, run: Any) -> dict[str, Any]:
+def _listed(parts: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    for part in parts:
+        if "ETag" not in part or "PartNumber" not in part:
+            raise ConfigurationError("a part in MultipartUpload lacks ETag or PartNumber; list both for every part")
+    return [(part["PartNumber"], part["ETag"]) for part in parts]
+
+
+def _end_plain(
+    seam: Seam,
+    known: KnownUpload,
+    parameters: dict[str, Any],
+    parts: list[dict[str, Any]],
+    listed: list[tuple[int, str]],
+) -> list[dict[str, Any]]:
+    upload = cast(PlainUpload, known.upload)
+    end = upload.freeze(listed)
+    if end is None:
+        return parts
+    if known.end_part is None:
+        number, run = end
+        known.end_part = _send(seam, known, parameters, number, UploadBody(run, None))
+    return [*parts, known.end_part]
+
+
+def _end_indexed(
+    seam: Seam,
+    known: KnownUpload,
+    upload: IndexedUpload,
+    parameters: dict[str, Any],
+    parts: list[dict[str, Any]],
+    listed: list[tuple[int, str]],
+) -> list[dict[str, Any]]:
+    name = upload_name(parameters)
+    completion = None
+    try:
+        with seam.uploads.changing(name, known):
+            completion = upload.freeze(listed)
+    except RejectedPartsError as rejection:
+        raise _rejected(seam, str(rejection)) from None
+    kept = [part for part in parts if part["PartNumber"] != completion.number]
+    if completion.etag is not None:
+        return [*kept, _sent_before(known, completion, completion.etag)]
+    body = SpilledBody(io.BytesIO(completion.body), len(completion.body))
+    sent = _send(seam, known, parameters, completion.number, body)
+    with seam.uploads.changing(name, known):
+        upload.index_sent(sent["ETag"])
+    return [*kept, sent]
+
+
+def _rejected(seam: Seam, code: str) -> Exception:
+    return seam.error(code, error_answer(code, _MESSAGES[code], 400), "CompleteMultipartUpload")
+
+
+def _sent_before(known: KnownUpload, completion: Completion, etag: str) -> dict[str, Any]:
+    part: dict[str, Any] = {"PartNumber": completion.number, "ETag": etag}
+    if known.checksum_algorithm is not None:
+        part.update(checksum_of(known.checksum_algorithm, completion.body))
+    return part
+
+
+def _send(seam: Seam, known: KnownUpload, parameters: dict[str, Any], number: int, body: Any) -> dict[str, Any]:
     request = {name: parameters[name] for name in ("Bucket", "Key", "UploadId", *_CARRIED) if name in parameters}
-    body = UploadBody(run, None)
     request.update(PartNumber=number, Body=body)
     if known.checksum_algorithm is not None:
         request["ChecksumAlgorithm"] = known.checksum_algorithm

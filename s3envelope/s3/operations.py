@@ -9,10 +9,15 @@ from s3envelope.errors import UnsupportedOperationError
 
 
 class Treatment(enum.Enum):
-    """SEAL: its body is sealed. OPEN: its answer is put into plaintext terms. PASS: unchanged. REFUSE: no request."""
+    """What happens to an operation.
+
+    SEAL: its body is sealed. OPEN: its answer is put into plaintext terms. REWRAP: it is made of several requests,
+    which give the result an envelope of its own. PASS: it is unchanged. REFUSE: no request is made.
+    """
 
     SEAL = enum.auto()
     OPEN = enum.auto()
+    REWRAP = enum.auto()
     PASS = enum.auto()
     REFUSE = enum.auto()
 
@@ -27,21 +32,11 @@ class Rule:
 
 
 _SEAL = ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")
-_OPEN = ("GetObject", "HeadObject", "ListObjects", "ListObjectsV2", "ListObjectVersions")
+_OPEN = ("GetObject", "GetObjectAttributes", "HeadObject", "ListObjects", "ListObjectsV2", "ListObjectVersions")
+
+_REWRAP = ("CopyObject", "UploadPartCopy")
 
 _REFUSED = {
-    "CopyObject": (
-        "the copy of an enveloped object needs an envelope of its own",
-        "read the object and put it under the new key",
-    ),
-    "UploadPartCopy": (
-        "S3 cannot seal a part that it copies itself",
-        "read the range and upload it as a part",
-    ),
-    "GetObjectAttributes": (
-        "its sizes and checksums are those of the ciphertext",
-        "use head_object for the size",
-    ),
     "GetObjectTorrent": ("it serves ciphertext", "use get_object"),
     "SelectObjectContent": ("S3 cannot query ciphertext", "get the object and query it here"),
     "RenameObject": (
@@ -160,6 +155,7 @@ _PASS = (
 OPERATIONS: dict[str, Rule] = {
     **{name: Rule(Treatment.SEAL) for name in _SEAL},
     **{name: Rule(Treatment.OPEN) for name in _OPEN},
+    **{name: Rule(Treatment.REWRAP) for name in _REWRAP},
     **{name: Rule(Treatment.REFUSE, *words) for name, words in _REFUSED.items()},
     **{name: Rule(Treatment.PASS) for name in _PASS},
 }

@@ -119,6 +119,19 @@ def describe(seam: Seam, parameters: dict[str, Any]) -> tuple[Envelope, dict[str
     return Envelope.parse(parsed.get("Metadata", {})), parsed
 
 
+def object_attributes(seam: Seam, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes of an object; its size in plaintext, and no checksums and parts, which are not its own."""
+    answer = seam.inner("GetObjectAttributes", parameters)
+    answer.pop("Checksum", None)
+    answer.pop("ObjectParts", None)
+    if "ObjectSize" in answer:
+        head = {name: parameters[name] for name in _CARRIED if name in parameters}
+        if answer.get("VersionId"):
+            head["VersionId"] = answer["VersionId"]
+        answer["ObjectSize"] = seam.client().head_object(**head)["ContentLength"]
+    return answer
+
+
 def _opener(seam: Seam, read: Read, fetch: Fetch) -> ObjectOpener:
     bucket, key = read.parameters["Bucket"], read.parameters["Key"]
     policy = ReadPolicy(seam.config.context_for(bucket, key, read.entries), seam.config.bind_key_name)

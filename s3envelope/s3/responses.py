@@ -8,10 +8,8 @@ from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
 from s3envelope.core.envelope import is_envelope_name, without_envelope
-from s3envelope.core.layout import plaintext_size
 from s3envelope.core.ranges import ByteRange
 from s3envelope.engine.opening import OpenedObject
-from s3envelope.errors import TruncatedObjectError
 from s3envelope.s3.bodies import PlaintextRaw
 
 if TYPE_CHECKING:
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 _META_PREFIX = "x-amz-meta-"
 _WIRE_CODING = "aws-chunked"
 _CHECKSUM_PREFIX = "x-amz-checksum-"
-_LISTS = {"ListObjects": "Contents", "ListObjectsV2": "Contents", "ListObjectVersions": "Versions"}
 
 
 def present_get(parsed: dict[str, Any], opened: OpenedObject, requested: ByteRange | None) -> None:
@@ -47,7 +44,7 @@ def _present(parsed: dict[str, Any], size: int, total: int, interval: tuple[int,
     parsed["Metadata"] = without_envelope(parsed.get("Metadata") or {})
     for name in [name for name in parsed if name.startswith("Checksum")]:
         del parsed[name]
-    _drop_wire_encoding(parsed)
+    drop_wire_coding(parsed)
     content_range = None if interval is None else f"bytes {interval[0]}-{interval[1] - 1}/{total}"
     parsed.pop("ContentRange", None)
     if content_range is not None:
@@ -55,7 +52,7 @@ def _present(parsed: dict[str, Any], size: int, total: int, interval: tuple[int,
     _present_headers(parsed, size, content_range)
 
 
-def _drop_wire_encoding(parsed: dict[str, Any]) -> None:
+def drop_wire_coding(parsed: dict[str, Any]) -> None:
     """Drop the coding that some servers store although it described a request only."""
     codings = [coding.strip() for coding in (parsed.get("ContentEncoding") or "").split(",")]
     if _WIRE_CODING in codings:
@@ -106,13 +103,3 @@ def tell_size_in_error(parsed: dict[str, Any], header: str | None, total: int) -
     error = parsed.setdefault("Error", {})
     error["ActualObjectSize"] = str(total)
     error["RangeRequested"] = header or ""
-
-
-def present_listing(operation: str, parsed: dict[str, Any]) -> None:
-    """Replace stored sizes by plaintext sizes where the plain layout has one; leave the others."""
-    for entry in parsed.get(_LISTS[operation], []):
-        try:
-            entry["Size"] = plaintext_size(entry["Size"])
-        except (KeyError, TruncatedObjectError):
-            # No object of the plain layout has this size: it is what S3 says that it is.
-            continue

@@ -15,13 +15,16 @@ from s3envelope.engine.opening import ReadingSessions
 from s3envelope.errors import UnsupportedOperationError
 from s3envelope.s3.calls import CALL_PARAMETER, CONTEXT_NAME, Call
 from s3envelope.s3.config import EnvelopeConfig
+from s3envelope.s3.copies import copy_object, upload_part_copy
 from s3envelope.s3.envelopes import EnvelopeMaker
-from s3envelope.s3.multipart import Uploads, finish_abort, prepare_complete, prepare_create, prepare_part
+from s3envelope.s3.listings import present_listing
+from s3envelope.s3.multipart import finish_abort, prepare_complete, prepare_create, prepare_part
 from s3envelope.s3.operations import OPERATIONS, Treatment, refuse, rule_for
-from s3envelope.s3.reads import finish_get, finish_head, prepare_read
-from s3envelope.s3.responses import present_listing
+from s3envelope.s3.reads import finish_get, finish_head, object_attributes, prepare_read
+from s3envelope.s3.upload_registry import UploadRegistry
 from s3envelope.s3.writes import prepare_put
 from s3envelope.stores.spill import temporary_spill
+from s3envelope.stores.upload_states import DirectoryUploadStates
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -39,6 +42,12 @@ _PREPARE: Mapping[str, _Prepare] = {
     "HeadObject": prepare_read,
 }
 _FINISH = {"GetObject": finish_get, "HeadObject": finish_head}
+# Operations that take several requests.
+_COMPOSED: Mapping[str, Callable[[Seam, dict[str, Any]], dict[str, Any]]] = {
+    "CopyObject": copy_object,
+    "UploadPartCopy": upload_part_copy,
+    "GetObjectAttributes": object_attributes,
+}
 _LISTINGS = frozenset({"ListObjects", "ListObjectsV2", "ListObjectVersions"})
 # Operations whose request must have a sealed body when it leaves.
 _WITH_BODY = frozenset({"PutObject", "UploadPart"})
@@ -70,7 +79,8 @@ class Seam:
             metadata_limit=config.metadata_limit,
         )
         self.sessions = ReadingSessions()
-        self.uploads = Uploads()
+        states = None if config.state_dir is None else DirectoryUploadStates(config.state_dir)
+        self.uploads = UploadRegistry(self, states)
         self.spill_store: SpillStore = temporary_spill
         self._register(client)
 
@@ -96,7 +106,9 @@ class Seam:
                 raise refuse(operation)
             if rule.treatment is Treatment.PASS:
                 return self._pass(operation, parameters, send)
-            call = Call(operation)
+            if operation in _COMPOSED:
+                return _COMPOSED[operation](self, parameters)
+            call = Call(operation, bucket=str(parameters.get("Bucket", "")))
         try:
             answer = send(operation, {**parameters, CALL_PARAMETER: call})
         except BaseException as error:
@@ -160,7 +172,7 @@ class Seam:
         call = context.get(CONTEXT_NAME)
         if not isinstance(call, Call) or call.operation != model.name:
             raise UnsupportedOperationError(f"{model.name} did not come through the client's own method; call that")
-        if not call.inner:
+        if not call.inner and model.name in _PREPARE:
             _PREPARE[model.name](self, call, params, model)
 
     def _check_presigned(self, operation: str) -> None:
@@ -172,8 +184,8 @@ class Seam:
                 "through this client; or configure allow_presigned_ciphertext=True if ciphertext is wanted"
             )
         raise UnsupportedOperationError(
-            f"a presigned {operation} is refused: whoever uses the URL would store plaintext. "
-            "Instead, write the object through this client"
+            f"a presigned {operation} is refused: whoever uses the URL would go around the encryption. "
+            "Instead, make the call through this client"
         )
 
     def _check_request(
@@ -210,5 +222,6 @@ class Seam:
             return
         if model.name in _FINISH:
             _FINISH[model.name](self, call, http_response, parsed)
-        elif http_response.status_code < _FIRST_ERROR and self.config.list_sizes == "plaintext":
-            present_listing(model.name, parsed)
+        elif http_response.status_code < _FIRST_ERROR:
+            quoted = parsed.get("EncodingType") == "url" and not context.get("encoding_type_auto_set")
+            present_listing(self, call.bucket, model.name, parsed, quoted=quoted)

@@ -37,7 +37,7 @@ class EnvelopeTransferManager(TransferManager):
     ALLOWED_DOWNLOAD_ARGS = [*TransferManager.ALLOWED_DOWNLOAD_ARGS, ENTRIES_PARAMETER]  # noqa: RUF012
 
 
-def _checked(config: TransferConfig | None) -> TransferConfig:
+def check_transfer_config(config: TransferConfig | None) -> TransferConfig:
     """Return a copy of a transfer configuration.
 
     Raises:
@@ -102,7 +102,7 @@ def upload_file(
 
     `Callback` counts plaintext bytes. A checksum in `ExtraArgs` is verified against the file before anything is sent.
     """
-    config = _checked(Config)
+    config = check_transfer_config(Config)
     # A missing file is left to boto3, so that its error is boto3's.
     size = os.path.getsize(Filename) if os.path.isfile(Filename) else None
     arguments = _cut(config, ExtraArgs, size)
@@ -128,7 +128,7 @@ def upload_fileobj(
     if not hasattr(Fileobj, "read"):
         raise ValueError("Fileobj must implement read")
     refuse_text(Fileobj)
-    config = _checked(Config)
+    config = check_transfer_config(Config)
     source = StreamSource(Fileobj) if is_seekable(Fileobj) else None
     arguments = _cut(config, ExtraArgs, None if source is None else source.size)
     _verify_checksums(arguments, source)
@@ -148,7 +148,7 @@ def download_file(
     Config: TransferConfig | None = None,  # noqa: N803
 ) -> None:
     """Download an object to a file, verified. As boto3's; the file has its name only when it is whole."""
-    with S3Transfer(manager=_manager(self, _checked(Config))) as transfer:
+    with S3Transfer(manager=_manager(self, check_transfer_config(Config))) as transfer:
         transfer.download_file(
             bucket=Bucket,
             key=Key,
@@ -170,7 +170,7 @@ def download_fileobj(
     """Download an object to a binary stream, verified. As boto3's."""
     if not hasattr(Fileobj, "write"):
         raise ValueError("Fileobj must implement write")
-    config = _checked(Config)
+    config = check_transfer_config(Config)
     inject.disable_threading_if_append_mode(config, Fileobj)
     subscribers = None if Callback is None else [ProgressCallbackInvoker(Callback)]
     with _manager(self, config) as manager:
@@ -182,11 +182,3 @@ def download_fileobj(
             subscribers=subscribers,
         )
         future.result()
-
-
-METHODS: dict[str, Callable[..., None]] = {
-    "upload_file": upload_file,
-    "upload_fileobj": upload_fileobj,
-    "download_file": download_file,
-    "download_fileobj": download_fileobj,
-}

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import io
+import functools
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError, ParamValidationError
 from botocore.validate import ParamValidator
 
-from s3envelope.core.layout import MAX_PUT_SIZE, run_size
 from s3envelope.core.ports import ByteSource
 from s3envelope.core.segments import NONCE_SIZE
 from s3envelope.engine.sealing import Attempt, SealedRun, sealed_segments
 from s3envelope.engine.sources import PlaintextSource, is_seekable, plaintext_source, refuse_text
-from s3envelope.errors import ConfigurationError, S3EnvelopeError, UnsupportedOperationError
+from s3envelope.errors import UnsupportedOperationError
 from s3envelope.s3.bodies import SpilledBody, UploadBody
 from s3envelope.s3.calls import Call
 from s3envelope.s3.checksums import first_mismatch, given_checksums
-from s3envelope.s3.envelopes import NewEnvelope
+from s3envelope.s3.sizes import check_declared_size, check_put_size, error_answer
+from s3envelope.s3.spilling import spill
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel, Shape
@@ -72,7 +72,8 @@ def prepare_put(seam: Seam, call: Call, parameters: dict[str, Any], model: Opera
     declared_size = parameters.pop("ContentLength", None)
     if is_stream:
         new = seam.envelopes.make(key, context, user_metadata, indexed=False)
-        sealed: UploadBody | SpilledBody = _spill(seam, call, cast(ByteSource, body), new, declared_size)
+        seal = functools.partial(sealed_segments, body_key=new.body_key, nonce_start=seam.ports.random(NONCE_SIZE))
+        sealed: UploadBody | SpilledBody = spill(seam, call, cast(ByteSource, body), seal, declared_size)[0]
     else:
         source = plaintext_source(body)
         _check_source(source, declared_size, checksums, "PutObject")
@@ -97,76 +98,9 @@ def _check_source(
         raise bad_digest(wrong, operation)
 
 
-def check_put_size(size: int) -> None:
-    """Raise `ConfigurationError` if the ciphertext of one request would be larger than S3 takes."""
-    if run_size(size) > MAX_PUT_SIZE:
-        raise ConfigurationError(
-            f"the body has {size} bytes; sealed it would be larger than 5 GiB. Use upload_file or upload_fileobj"
-        )
-
-
-def check_declared_size(size: int, declared_size: int | None) -> None:
-    """Raise `ConfigurationError` if `ContentLength` is not the size of the body."""
-    if declared_size is not None and declared_size != size:
-        raise ConfigurationError(f"ContentLength is {declared_size}, but the body has {size} bytes; leave it out")
-
-
 def bad_digest(name: str, operation: str) -> ClientError:
     """Return the error that S3 gives for a checksum that is not the body's."""
     what = "Content-MD5" if name == "ContentMD5" else name.removeprefix("Checksum")
     return ClientError(
-        {
-            "Error": {
-                "Code": "BadDigest",
-                "Message": f"The {what} you specified did not match the calculated checksum.",
-            },
-            "ResponseMetadata": {
-                "HTTPStatusCode": 400,
-                "RequestId": "",
-                "HostId": "",
-                "HTTPHeaders": {},
-                "RetryAttempts": 0,
-            },
-        },
-        operation,
+        error_answer("BadDigest", f"The {what} you specified did not match the calculated checksum.", 400), operation
     )
-
-
-class _Counted:
-    """Counts what is read, and stops at a limit."""
-
-    def __init__(self, stream: ByteSource, limit: int) -> None:
-        self._stream = stream
-        self._limit = limit
-        self.size = 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        piece = self._stream.read(size)
-        if isinstance(piece, str):
-            raise ConfigurationError("Body is a text stream; open the file in binary mode")
-        self.size += len(piece)
-        if self.size > self._limit:
-            raise ConfigurationError(
-                f"the body cannot seek and has more than {self._limit} bytes (unseekable_limit); "
-                "use upload_fileobj, or a seekable body"
-            )
-        return piece
-
-
-def _spill(seam: Seam, call: Call, stream: ByteSource, new: NewEnvelope, declared_size: int | None) -> SpilledBody:
-    """Seal a stream that can be read once into a place from where it can be sent, and sent again."""
-    counted = _Counted(stream, seam.config.unseekable_limit)
-    spill = seam.spill_store()
-    call.cleanups.append(spill.close)
-    size = 0
-    try:
-        for segment in sealed_segments(counted, new.body_key, seam.ports.random(NONCE_SIZE)):
-            size += spill.write(segment) or len(segment)
-            if size > MAX_PUT_SIZE:
-                check_put_size(counted.size)
-    except S3EnvelopeError:
-        new.body_key.wipe()
-        raise
-    check_declared_size(counted.size, declared_size)
-    spill.seek(0, io.SEEK_SET)
-    return SpilledBody(spill, size)
