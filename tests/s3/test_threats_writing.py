@@ -66,6 +66,19 @@ def test_threat_22_confused_copy(bucket: HostileBucket) -> None:
     assert bucket.read("source") == Reading(b"genuine", None)
 
 
+@pytest.mark.parametrize("method", ["copy_object", "copy"])
+def test_threat_22_copy_by_the_client(bucket: HostileBucket, method: str) -> None:
+    bucket.put("source", b"genuine")
+    bucket.proxy.clear()
+
+    with pytest.raises(errors.UnsupportedOperationError):
+        getattr(bucket.client, method)(
+            Bucket=bucket.name, Key="target", CopySource={"Bucket": bucket.name, "Key": "source"}
+        )
+
+    assert [request for request in bucket.proxy.requests if request.method == "PUT"] == []
+
+
 def _fail_part(bucket: HostileBucket, upload_id: str, number: int, plaintext: bytes) -> bytes:
     """Let a call fail after the server had its bytes; return them."""
     bucket.proxy.clear()
