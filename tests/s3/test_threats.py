@@ -177,6 +177,7 @@ def test_threat_09_swapped_objects(bucket: HostileBucket, moto_s3: Endpoint, sea
     for client, expected in ((bucket.client, errors.NameBindingError), (by_name, errors.ContextMismatchError)):
         for key in ("a", "b"):
             client.put_object(Bucket=bucket.name, Key=key, Body=key.encode())
+            assert bucket.read(key, client=client) == Reading(key.encode(), None)
         one, two = bucket.stored("a"), bucket.stored("b")
         bucket.replace("a", two)
         bucket.replace("b", one)
