@@ -24,7 +24,7 @@ from s3envelope.testing.s3_proxy import ErrorAnswer, drop_header, set_header, tr
 from tests.conftest import ProxyFactory
 from tests.support.endpoints import Endpoint
 from tests.support.enveloped import ClientFactory
-from tests.support.hostile import HostileBucket, Reading, as_partial, character_changes, flipped
+from tests.support.hostile_bucket import HostileBucket, Reading, as_partial, character_changes, flipped
 from tests.support.objects import SEALED, SEGMENT, sealed_run, stored_indexed
 
 PART = 5 << 20

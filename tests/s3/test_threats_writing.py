@@ -18,7 +18,7 @@ from s3envelope.testing.s3_proxy import ErrorAnswer, StoredAnswers, matching, re
 from tests.conftest import ProxyFactory
 from tests.support.endpoints import Endpoint
 from tests.support.enveloped import CANARY, ClientFactory
-from tests.support.hostile import HostileBucket, Reading
+from tests.support.hostile_bucket import HostileBucket, Reading
 
 PART = 5 << 20
 FIRST, LAST, OTHER = (CANARY * (PART // len(CANARY) + 1))[:PART], CANARY + b"last", CANARY + b"LAST"
