@@ -182,6 +182,8 @@ class _ClassHook:
         bases = [base for base in base_classes if not issubclass(base, EnvelopeMixin)]
         mixin = type("EnvelopedClient", (EnvelopeMixin,), {"_s3envelope_setup": staticmethod(setup)})
         base_classes[:] = [mixin, *bases]
+        # INVARIANT: botocore puts this method into the class itself, where it would go before the mixin's refusal.
+        class_attributes.pop("generate_presigned_post", None)
         for name, method in _TRANSFER_METHODS.items():
             if name in class_attributes:
                 class_attributes[name] = method
