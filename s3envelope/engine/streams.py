@@ -11,7 +11,7 @@ from s3envelope.core.kdf import BodyKey
 from s3envelope.core.layout import Segment
 from s3envelope.core.ports import ByteSource
 from s3envelope.core.ranges import Extent
-from s3envelope.core.segments import NONCE_SIZE, SegmentOpener, segment_nonce
+from s3envelope.core.segments import NONCE_SIZE, SEGMENT_OVERHEAD, SegmentOpener, segment_nonce
 from s3envelope.engine.sources import read_fully
 from s3envelope.errors import DecryptionError, SegmentAuthenticationError, TruncatedObjectError
 
@@ -132,7 +132,11 @@ class VerifiedStream:
             size -= len(self._take(min(size, _SKIP_SIZE)))
 
     def _finish(self) -> None:
-        # One more read at the end lets the transport check its own checksum and length; what it returns is not used.
-        if self._opener is not None and self._position == self._extent.end:
+        # A range asks for 28 bytes more in case the object ends there. Where it does not, they are read all the same:
+        # with a rest, the connection could not be used again. Of a whole object, sent for a range, the rest stays.
+        rest = self._extent.end - self._position
+        if self._opener is not None and rest <= SEGMENT_OVERHEAD:
+            read_fully(self._source, rest)
+            # One more read at the end lets the transport check its own checksum and length.
             self._source.read(1)
         self._opener = None

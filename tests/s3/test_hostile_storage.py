@@ -82,6 +82,19 @@ def test_object_when_unchanged_then_every_reader_of_these_tests_gets_it(
     assert released == plaintext_of(200 * KIB)[RANGE_START if reader == "range" else 0 :]
 
 
+@pytest.mark.parametrize("header", ["bytes=0-9", "bytes=0-65535", "bytes=65536-131071", "bytes=131072-", "bytes=-9"])
+def test_range_when_read_to_its_end_then_nothing_of_the_answer_is_left_on_the_connection(
+    victim: Victim, header: str
+) -> None:
+    victim.store(3 * SEGMENT_SIZE)
+
+    body = victim.client.get_object(Bucket=BUCKET, Key=KEY, Range=header)["Body"]
+    body.read()
+
+    assert victim.storage.unread_size == 0
+    body.close()
+
+
 @EVERY_READER
 def test_small_object_when_any_byte_is_flipped_then_refused_and_nothing_released(
     victim: Victim, reader: str, tmp_path: Path

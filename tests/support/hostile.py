@@ -95,8 +95,13 @@ class MemoryStorage:
     def _response(self, request: AWSPreparedRequest, status: int, extra: dict[str, str], body: bytes) -> AWSResponse:
         digest = hashlib.md5(self.stored.body, usedforsecurity=False).hexdigest()
         headers = {"ETag": f'"{digest}"', "Content-Length": str(len(body)), **extra}
-        raw = _Raw(b"" if request.method == "HEAD" else body)
-        return AWSResponse(request.url, status, cast(Any, headers), raw)
+        self._answer_body = _Raw(b"" if request.method == "HEAD" else body)
+        return AWSResponse(request.url, status, cast(Any, headers), self._answer_body)
+
+    @property
+    def unread_size(self) -> int:
+        """How many bytes of the last answer nobody has read: over a socket, they would cost the connection."""
+        return len(self._answer_body.getvalue()) - self._answer_body.tell()
 
 
 def _text(value: str | bytes) -> str:
