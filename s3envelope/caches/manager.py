@@ -18,7 +18,7 @@ from s3envelope.core.context import EncryptionContext
 from s3envelope.core.ports import DataKey, EncryptedDataKey, Keyring, Result, SystemPorts
 from s3envelope.core.secret import SecretBytes
 from s3envelope.core.trial import try_data_keys
-from s3envelope.errors import HeaderAuthenticationError
+from s3envelope.errors import HeaderAuthenticationError, KeyServiceUnavailableError
 
 _MOST_ENTRIES = 1024
 _Name = tuple[bytes, bytes]
@@ -127,27 +127,48 @@ class CachingMaterialsManager:
             self._reset()
 
 
+class _Flight:
+    """One request to the key service, and those who wait for it."""
+
+    __slots__ = ("failure", "lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.failure: KeyServiceUnavailableError | None = None
+
+
 class _KeyedLocks:
     """Locks by name, each existing while somebody wants it: the others wait for the first."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._locks: dict[object, tuple[threading.Lock, list[None]]] = {}
+        self._flights: dict[object, _Flight] = {}
 
     @contextmanager
     def holding(self, name: object) -> Iterator[None]:
-        """Hold the lock of `name` in this block."""
+        """Hold the lock of `name` in this block.
+
+        When the key service fails for one, it has failed for all who waited meanwhile: they would else time out one
+        after another.
+        """
         with self._guard:
-            lock, users = self._locks.setdefault(name, (threading.Lock(), []))
-            users.append(None)
+            flight = self._flights.setdefault(name, _Flight())
+            flight.users += 1
         try:
-            with lock:
+            with flight.lock:
+                if flight.failure is not None:
+                    raise flight.failure
                 yield
+        except KeyServiceUnavailableError as error:
+            flight.failure = error
+            raise
         finally:
             with self._guard:
-                users.pop()
-                if not users:
-                    del self._locks[name]
+                flight.users -= 1
+                # Whoever comes after a failure begins a new flight.
+                if (not flight.users or flight.failure is not None) and self._flights.get(name) is flight:
+                    del self._flights[name]
 
 
 def _name(key: EncryptedDataKey, context: EncryptionContext) -> _Name:

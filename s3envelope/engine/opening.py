@@ -31,6 +31,7 @@ from s3envelope.errors import (
 )
 
 _SESSION_LIMIT = 65_536
+_UNVERSIONED = "null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Condition:
         """
         if self.etag not in (None, "*") and normalised_etag(self.etag or "") != normalised_etag(head.etag or ""):
             raise ObjectChangedError("the answer has another ETag than the one that was asked for")
-        if self.version_id is not None and head.version_id != self.version_id:
+        # A bucket that never had versions names none, and its objects are the version "null".
+        if self.version_id is not None and (head.version_id or _UNVERSIONED) != self.version_id:
             raise ObjectChangedError("the answer is of another version of the object than the one that was asked for")
 
 
@@ -321,13 +323,13 @@ def _extent_of(answer: Answer, wanted: ByteRange | None) -> Extent:
 
 def _version(head: AnswerHead) -> tuple[str, str]:
     """Return what names the version of an answer. The version "null" is overwritten in place: its ETag names it."""
-    if head.version_id not in (None, "null"):
+    if head.version_id not in (None, _UNVERSIONED):
         return "version", head.version_id or ""
     return "etag", normalised_etag(head.etag or "")
 
 
 def _same_version(head: AnswerHead) -> Condition:
     """Return the condition that ties a further request to the version of an answer."""
-    if head.version_id not in (None, "null"):
+    if head.version_id not in (None, _UNVERSIONED):
         return Condition(version_id=head.version_id)
     return Condition(etag=head.etag)

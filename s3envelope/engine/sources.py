@@ -73,6 +73,8 @@ class StreamSource:
 def read_fully(stream: ByteSource, size: int) -> bytes:
     """Read `size` bytes in as many reads as it takes; fewer only at the end of the stream."""
     piece = stream.read(size)
+    if isinstance(piece, str):
+        raise ConfigurationError("the body gives text; open the file in binary mode")
     if len(piece) == size or not piece:
         return bytes(piece)
     pieces, missing = [bytes(piece)], size - len(piece)

@@ -17,7 +17,7 @@ from s3envelope.core.ports import SystemPorts
 from s3envelope.core.segments import NONCE_SIZE, SEGMENT_SIZE
 from s3envelope.engine.sealing import Attempt, SealedRun
 from s3envelope.engine.sources import BufferSource, PlaintextSource
-from s3envelope.errors import ConfigurationError, UnsupportedOperationError
+from s3envelope.errors import ConfigurationError, SourceChangedError, UnsupportedOperationError
 
 _MAX_CALLS = 2**20
 _MAX_SEGMENTS = 2**32
@@ -81,7 +81,7 @@ class PlainUpload:
             self._check_open()
             ends = self._ends(number, source.size)
             part = self._parts.get(number)
-            self._check_order(number, ends, part)
+            self._check_order(number, ends, source.size, part)
             if part is None:
                 # INVARIANT: registered before anything is produced.
                 attempt = Attempt(self._ports.random(NONCE_SIZE), source.size, ends_run=ends)
@@ -168,14 +168,17 @@ class PlainUpload:
         if self._over or self._end is not None:
             raise UnsupportedOperationError("the upload is completing, completed or aborted; no part can be added")
 
-    def _check_order(self, number: int, ends: bool, part: _Part | None) -> None:
+    def _check_order(self, number: int, ends: bool, size: int, part: _Part | None) -> None:
         if part is not None and part.progress is not _Progress.FAILED:
             raise UnsupportedOperationError(
                 f"part {number} is in flight or was uploaded; a part of an upload with PartSize is written once. "
                 "Create the upload without PartSize, or abort it and begin again"
             )
-        if part is not None and part.attempt.ends_run != ends:
-            part.attempt.die("has another size than in an earlier call for the same part")
+        if part is not None and (part.attempt.ends_run, part.attempt.plaintext_size) != (ends, size):
+            raise SourceChangedError(
+                f"part {number} has another size than in an earlier call, which failed but may have been stored; "
+                "upload the same bytes again, or abort"
+            )
         higher = any(other > number for other in self._parts) if ends else False
         if higher or any(other < number and known.attempt.ends_run for other, known in self._parts.items()):
             raise UnsupportedOperationError(

@@ -11,6 +11,8 @@ from s3envelope.engine.sealing import CiphertextReader, SealedRun
 from s3envelope.engine.streams import VerifiedStream
 from s3envelope.errors import S3EnvelopeError
 
+_AHEAD_SIZE = 8192
+
 
 class SealedUpload(Protocol):
     """The sealed body of a request."""
@@ -101,20 +103,35 @@ class PlaintextRaw(io.RawIOBase):
         self._stream = stream
         self._answer = answer
         self._position = 0
+        self._ahead = b""
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int | None = -1) -> bytes:
         """Return up to `size` bytes; more than one segment where asked, unlike a socket."""
+        wanted = -1 if size is None else size
+        piece = self._ahead if wanted < 0 else self._ahead[:wanted]
+        self._ahead = self._ahead[len(piece) :]
+        if wanted < 0 or len(piece) < wanted:
+            more = self._read_on(wanted if wanted < 0 else wanted - len(piece))
+            piece = piece + more if piece else more
+        self._position += len(piece)
+        return piece
+
+    def peek(self, size: int = 0) -> bytes:
+        """Return what comes next without moving: `readline` looks for the end of a line here, not byte by byte."""
+        if not self._ahead:
+            self._ahead = self._read_on(_AHEAD_SIZE)
+        return self._ahead
+
+    def _read_on(self, size: int) -> bytes:
         try:
-            piece = self._stream.read(size)
+            return self._stream.read(size)
         except BaseException:
             # Nothing more is read after a failure; half an answer must not stay on a connection of the pool.
             self._answer.close()
             raise
-        self._position += len(piece)
-        return piece
 
     def readall(self) -> bytes:
         return self.read()

@@ -47,6 +47,8 @@ class Call:
     body: SealedUpload | None = None
     envelope: Mapping[str, str] = field(default_factory=dict)
     read: Read | None = None
+    given: dict[str, Any] = field(default_factory=dict)
+    place: tuple[object, object] | None = None
     on_success: Callable[[dict[str, Any]], None] | None = None
     on_failure: Callable[[], None] | None = None
     cleanups: list[Callable[[], None]] = field(default_factory=list)

@@ -13,11 +13,11 @@ import boto3
 
 from s3envelope.core.envelope import Envelope
 from s3envelope.core.layout import plaintext_size
-from s3envelope.core.ports import Keyring
 from s3envelope.errors import ConfigurationError, UnsupportedOperationError
-from s3envelope.keyrings.kms import KmsKeyring, region_of
 from s3envelope.s3 import managed_copies, reads, transfers
 from s3envelope.s3.config import EnvelopeConfig, make_config, split_arguments
+from s3envelope.s3.keyrings import keyring_for
+from s3envelope.s3.redaction import hide_bodies_in_logs
 from s3envelope.s3.seam import Seam
 from s3envelope.stores.system import system_ports
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client, S3ServiceResource
 
 _EVENT = "creating-client-class.s3"
-_UNIQUE_ID = "s3envelope"
+_HOOK_ATTRIBUTE = "_s3envelope_hook"
+_HOOK_LOCK = threading.Lock()
+_MOST_TRIES = 5
 _S3 = "s3"
 # boto3's own may choose a transfer client that bypasses the client's event handlers.
 _TRANSFER_METHODS: dict[str, Callable[..., None]] = {
@@ -137,68 +139,55 @@ def _description(envelope: Envelope, answer: dict[str, Any]) -> EnvelopeDescript
     )
 
 
-def _keyring(session: Any, client: Any, config: EnvelopeConfig) -> Keyring:
-    if config.keyring is not None:
-        return config.keyring
-    key_id = config.kms_key_id or ""
-    return KmsKeyring(key_id, config.kms_client or _kms_client(session, client, key_id))
+class SessionHook:
+    """Makes the S3 client classes of a session enveloped ones, as configured for the session or for one call.
 
-
-def _kms_client(session: Any, client: Any, key_id: str) -> Any:
-    """Make a KMS client with the session and credentials of an S3 client, in the region of the key."""
-    arguments: dict[str, Any] = {"region_name": region_of(key_id) or client.meta.region_name}
-    credentials = client._request_signer._credentials
-    if credentials is not None and credentials is not session.get_credentials():
-        frozen = credentials.get_frozen_credentials()
-        arguments.update(
-            aws_access_key_id=frozen.access_key,
-            aws_secret_access_key=frozen.secret_key,
-            aws_session_token=frozen.token,
-        )
-    create = getattr(session, "client", None) or session.create_client
-    return create("kms", **arguments)
-
-
-class _ClassHook:
-    """Makes the S3 client classes of a session enveloped ones.
-
-    Args:
-        thread: Only classes that this thread makes; `None` for every thread.
+    There is one per session, registered once and never taken away: while handlers are exchanged, another thread that
+    makes a client could get a plain one.
     """
 
-    def __init__(self, session: Any, config: EnvelopeConfig, thread: int | None = None) -> None:
+    def __init__(self, session: Any) -> None:
         self._session = session
-        self._config = config
-        self._thread = thread
+        self._calls = threading.local()
+        self.installed: EnvelopeConfig | None = None
+
+    @classmethod
+    def of(cls, session: Any) -> SessionHook:
+        """Return the hook of a session."""
+        with _HOOK_LOCK:
+            known = getattr(session, _HOOK_ATTRIBUTE, None)
+            if not isinstance(known, cls):
+                known = cls(session)
+                setattr(session, _HOOK_ATTRIBUTE, known)
+                _events(session).register(_EVENT, known)
+            return known
+
+    @contextmanager
+    def enveloping(self, config: EnvelopeConfig) -> Iterator[None]:
+        """Make the clients enveloped that this thread makes from the session in this block."""
+        self._calls.config = config
+        try:
+            yield
+        finally:
+            self._calls.config = None
 
     def __call__(self, class_attributes: dict[str, Any], base_classes: list[type], **_: object) -> None:
-        if self._thread not in (None, threading.get_ident()):
+        config = getattr(self._calls, "config", None) or self.installed
+        if config is None:
             return
-        session, config = self._session, self._config
+        session, chosen = self._session, config
 
         def setup(client: Any) -> Seam:
-            return Seam(client, config, _keyring(session, client, config), system_ports())
+            return Seam(client, chosen, keyring_for(session, client, chosen), system_ports())
 
-        bases = [base for base in base_classes if not issubclass(base, EnvelopeMixin)]
+        hide_bodies_in_logs()
         mixin = type("EnvelopedClient", (EnvelopeMixin,), {"_s3envelope_setup": staticmethod(setup)})
-        base_classes[:] = [mixin, *bases]
+        base_classes.insert(0, mixin)
         # INVARIANT: botocore puts this method into the class itself, where it would go before the mixin's refusal.
         class_attributes.pop("generate_presigned_post", None)
         for name, method in _TRANSFER_METHODS.items():
             if name in class_attributes:
                 class_attributes[name] = method
-
-
-@contextmanager
-def _enveloping(session: Any, config: EnvelopeConfig) -> Iterator[None]:
-    """Make the clients enveloped that this thread makes from the session in this block, and no others."""
-    hook = _ClassHook(session, config, threading.get_ident())
-    events = _events(session)
-    events.register(_EVENT, hook)
-    try:
-        yield
-    finally:
-        events.unregister(_EVENT, hook)
 
 
 def _events(session: Any) -> Any:
@@ -239,8 +228,28 @@ def _make(session: Any, kind: str, service_name: str, args: tuple[Any, ...], kwa
     if service_name != _S3:
         return make(service_name, *args, **kwargs)
     config = make_config(ours, os.environ)
-    with _enveloping(session, config):
-        return make(service_name, *args, **theirs)
+    hook = SessionHook.of(session)
+    for _ in range(_MOST_TRIES):
+        with hook.enveloping(config):
+            made = make(service_name, *args, **theirs)
+        if isinstance(made if kind == "client" else made.meta.client, EnvelopeMixin):
+            return made
+        _forget_lookups(session)
+    raise UnsupportedOperationError(
+        "the session did not let its client be enveloped; no client was made. Instead, use a session of your own: "
+        "s3envelope.Session(...)"
+    )
+
+
+def _forget_lookups(session: Any) -> None:
+    """Have the session look up its handlers anew: a thread may have remembered those from before the hook."""
+    events = _events(session)
+    events.register(_EVENT, _do_nothing)
+    events.unregister(_EVENT, _do_nothing)
+
+
+def _do_nothing(**_: object) -> None:
+    """Be a handler."""
 
 
 class Session(boto3.Session):
@@ -263,6 +272,9 @@ class Session(boto3.Session):
 def install(session: Any = None, config: EnvelopeConfig | None = None, **fields: Any) -> None:
     """Make every S3 client and resource enveloped that a session makes from now on.
 
+    Call it before other threads make clients. `boto3.setup_default_session` makes another default session, for which it
+    is to be called again.
+
     Args:
         session: A `boto3.Session` or botocore session; by default boto3's default session.
         config: By default made from `fields` and the environment.
@@ -276,7 +288,6 @@ def install(session: Any = None, config: EnvelopeConfig | None = None, **fields:
         raise ConfigurationError("both config and fields of it are given; pass one of them")
     chosen = config or make_config(fields, os.environ)
     target = session or _default_session()
-    events = _events(target)
     # Installing again replaces the configuration.
-    events.unregister(_EVENT, unique_id=_UNIQUE_ID)
-    events.register(_EVENT, _ClassHook(target, chosen), unique_id=_UNIQUE_ID)
+    SessionHook.of(target).installed = chosen
+    _forget_lookups(target)

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError
 
 from s3envelope.caches.manager import CachingMaterialsManager
 from s3envelope.core.ports import Keyring, MaterialsManager, SpillStore, SystemPorts
@@ -93,6 +93,7 @@ class Seam:
                 continue
             events.register(f"before-parameter-build.s3.{operation}", self._prepare)
         # The least specific name runs last, after the user's handlers for the operation.
+        events.register_last("before-parameter-build", self._check_place)
         events.register_last("before-call", self._check_request)
         for operation in (*_FINISH, *_LISTINGS):
             events.register(f"after-call.s3.{operation}", self._finish)
@@ -109,12 +110,17 @@ class Seam:
             if operation in _COMPOSED:
                 return _COMPOSED[operation](self, parameters)
             call = Call(operation, bucket=str(parameters.get("Bucket", "")))
+        # INVARIANT: botocore records the parameters of a call before any handler runs, where recording is on; the body
+        # is not among them.
+        sent = {name: value for name, value in parameters.items() if name != "Body"}
+        call.given.update({name: value for name, value in parameters.items() if name == "Body"})
         try:
-            answer = send(operation, {**parameters, CALL_PARAMETER: call})
+            answer = send(operation, {**sent, CALL_PARAMETER: call})
         except BaseException as error:
             if call.on_failure is not None:
                 call.on_failure()
-            if call.failure is not None and isinstance(error, (HTTPClientError, type(call.failure))):
+            # Whatever the transport made of it: HTTPClientError, or an error of its own with another signer.
+            if call.failure is not None and isinstance(error, Exception):
                 raise call.failure from None
             raise
         finally:
@@ -164,6 +170,8 @@ class Seam:
         call = params.pop(CALL_PARAMETER, None)
         if isinstance(call, Call):
             context[CONTEXT_NAME] = call
+            params.update(call.given)
+            call.given.clear()
 
     def _prepare(self, params: dict[str, Any], model: OperationModel, context: dict[str, Any], **_: object) -> None:
         if context.get("is_presign_request"):
@@ -174,6 +182,7 @@ class Seam:
             raise UnsupportedOperationError(f"{model.name} did not come through the client's own method; call that")
         if not call.inner and model.name in _PREPARE:
             _PREPARE[model.name](self, call, params, model)
+        call.place = (params.get("Bucket"), params.get("Key"))
 
     def _check_presigned(self, operation: str) -> None:
         if operation in _PRESIGNABLE and self.config.allow_presigned_ciphertext:
@@ -188,11 +197,26 @@ class Seam:
             "Instead, make the call through this client"
         )
 
+    def _check_place(self, params: dict[str, Any], context: dict[str, Any], model: OperationModel, **_: object) -> None:
+        # INVARIANT: an envelope leaves for the key that it was made for, and an answer is opened under the key that it
+        # was asked for.
+        call = context.get(CONTEXT_NAME)
+        if (
+            isinstance(call, Call)
+            and call.place is not None
+            and call.place != (params.get("Bucket"), params.get("Key"))
+        ):
+            raise UnsupportedOperationError(
+                f"Bucket or Key of {model.name} was changed by an event handler after the envelope was made; nothing "
+                "was sent. Change them in provide-client-params handlers"
+            )
+
     def _check_request(
         self, params: dict[str, Any], context: dict[str, Any], model: OperationModel, **_: object
     ) -> None:
-        # INVARIANT: the last look before the request is made. Whatever other handlers did to the parameters, the body
-        # that leaves is the one that was sealed for this call, and its envelope leaves with it.
+        # INVARIANT: the last look at the whole request. Whatever handlers did to the parameters, the body that leaves
+        # is the one that was sealed for this call, and its envelope leaves with it. A handler that is registered later
+        # for no operation in particular, or that changes a request that is being sent, is beyond it.
         call = context.get(CONTEXT_NAME)
         if model.name in _WITH_BODY and (
             not isinstance(call, Call) or call.body is None or params.get("body") is not call.body

@@ -10,8 +10,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
+from boto3.exceptions import S3UploadFailedError
 from boto3.s3 import inject
 from boto3.s3.transfer import ProgressCallbackInvoker, S3Transfer, TransferConfig
+from botocore.exceptions import ClientError
 from s3transfer.futures import NonThreadedExecutor
 from s3transfer.manager import TransferManager
 from s3transfer.utils import ChunksizeAdjuster
@@ -76,7 +78,8 @@ def _cut(config: TransferConfig, extra_args: Mapping[str, Any] | None, size: int
 
 
 def _verify_checksums(arguments: dict[str, Any], source: PlaintextSource | None) -> None:
-    checksums = given_checksums(arguments)
+    # Content-MD5 is no argument of a managed upload: boto3 says so.
+    checksums = given_checksums(arguments, but_not="ContentMD5")
     arguments.pop("ChecksumType", None)
     arguments.pop("MpuObjectSize", None)
     if checksums and source is None:
@@ -102,13 +105,18 @@ def upload_file(
 
     `Callback` counts plaintext bytes. A checksum in `ExtraArgs` is verified against the file before anything is sent.
     """
+    if not isinstance(Filename, (str, os.PathLike)):
+        raise ValueError("Filename must be a string or a path-like object")
     config = check_transfer_config(Config)
     # A missing file is left to boto3, so that its error is boto3's.
     size = os.path.getsize(Filename) if os.path.isfile(Filename) else None
     arguments = _cut(config, ExtraArgs, size)
     if size is not None:
         with open(Filename, "rb") as file:
-            _verify_checksums(arguments, StreamSource(file))
+            try:
+                _verify_checksums(arguments, StreamSource(file))
+            except ClientError as error:
+                raise S3UploadFailedError(f"Failed to upload {Filename} to {Bucket}/{Key}: {error}") from error
     with S3Transfer(manager=_manager(self, config)) as transfer:
         transfer.upload_file(
             filename=os.fspath(Filename), bucket=Bucket, key=Key, extra_args=arguments, callback=Callback
