@@ -255,7 +255,7 @@ def test_crt_transfer_client_when_demanded_then_refused(
         getattr(client, method)(*arguments[method], Config=config)
 
 
-def test_boto3_s_own_transfer_when_given_our_client_then_small_files_are_sealed_and_large_ones_refused(
+def test_boto3_s_own_transfer_when_given_our_client_then_small_and_large_files_are_sealed(
     moto_s3: Endpoint, http_proxy: ProxyFactory, new_bucket: NewBucket, sealed: ClientFactory, tmp_path: Path
 ) -> None:
     proxy, endpoint = http_proxy(moto_s3)
@@ -268,10 +268,11 @@ def test_boto3_s_own_transfer_when_given_our_client_then_small_files_are_sealed_
         transfer.download_file(bucket, "k", str(tmp_path / "back"))
 
     assert (tmp_path / "back").read_bytes() == plaintext_of(MIB)
-    # It does not say how it cuts a large file, so that the parts could not be sealed.
     path.write_bytes(plaintext_of(9 * MIB))
-    with S3Transfer(client) as transfer, pytest.raises(UnsupportedOperationError, match="PartSize"):
+    with S3Transfer(client) as transfer:
         transfer.upload_file(str(path), bucket, "k")
+        transfer.download_file(bucket, "k", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == plaintext_of(9 * MIB)
     assert proxy.leaks == []
 
 

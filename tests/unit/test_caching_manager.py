@@ -325,7 +325,7 @@ def test_cache_when_many_contexts_are_sealed_then_it_does_not_grow(monkeypatch: 
         cache.seal(EncryptionContext({"n": str(number)}))
 
     assert len(cache.manager._sealing) == 3
-    assert cache.manager._flights._locks == {}
+    assert cache.manager._flights._flights == {}
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,9 @@ def test_session_when_it_is_full_then_the_oldest_entry_goes() -> None:
         (Condition(version_id="v"), "v", True),
         (Condition(version_id="v"), "w", False),
         (Condition(version_id="v"), None, False),
-        (Condition(version_id="null"), None, False),
+        (Condition(version_id="null"), None, True),
+        (Condition(version_id="null"), "null", True),
+        (Condition(version_id="null"), "v", False),
         (Condition(etag='"other"', version_id="v"), "v", False),
     ],
 )
