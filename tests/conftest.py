@@ -1,6 +1,7 @@
 """Fixtures of all tests: a sealed environment, S3 servers, certificates and proxies."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Protocol
@@ -35,6 +36,7 @@ def _seal_environment() -> None:
         AWS_CONFIG_FILE=os.devnull,
         AWS_SHARED_CREDENTIALS_FILE=os.devnull,
         AWS_EC2_METADATA_DISABLED="true",
+        S3ENVELOPE_STATE_DIR=tempfile.mkdtemp(prefix="s3envelope-states-"),
     )
 
 

@@ -6,18 +6,21 @@ that `complete` lists.  Source: FORMAT.md, sections "Indexed layout" and "Upload
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from s3envelope.core.index import IndexRow, seal_index
 from s3envelope.core.kdf import BodyKey
-from s3envelope.core.layout import MAX_PART_NUMBER, MIN_PART_SIZE, run_size
+from s3envelope.core.layout import MAX_PART_NUMBER, MIN_PART_SIZE, Layout, Run, run_size
 from s3envelope.core.ports import ByteSource, SystemPorts
-from s3envelope.core.segments import NONCE_SIZE
+from s3envelope.core.ranges import Extent
+from s3envelope.core.segments import NONCE_SIZE, SEGMENT_SIZE
 from s3envelope.core.upload_state import RecordedPart, UploadEnd, UploadState, seal_state, verify_state
 from s3envelope.engine.sealing import Attempt, SealedRun, sealed_segments
 from s3envelope.engine.sources import PlaintextSource
+from s3envelope.engine.streams import VerifiedStream
 from s3envelope.errors import ConfigurationError, DecryptionError, UnsupportedOperationError
 
 _MAX_CALLS = 2**20
@@ -243,12 +246,33 @@ class IndexedUpload:
 
     def _kept(self, number: int, etag: str) -> bytes:
         known_etag, ciphertext = self._small.get(number, ("", b""))
-        if not _same_etag(known_etag, etag):
+        # What was kept on disk may have been changed there; sent on, it would make an object that nobody can read.
+        if not _same_etag(known_etag, etag) or not self._is_whole(number, etag, ciphertext):
             raise UnsupportedOperationError(
-                f"the last part, number {number}, is below 5 MiB and its ciphertext is not here; "
+                f"the last part, number {number}, is below 5 MiB and its ciphertext is not here, or was changed; "
                 f"upload part {number} again with this client, then complete with its new ETag"
             )
         return ciphertext
+
+    def _is_whole(self, number: int, etag: str, ciphertext: bytes) -> bool:
+        row = next(part.row for part in reversed(self._by_number[number]) if _same_etag(part.etag, etag))
+        layout = Layout((Run(number, row.nonce_start, 0, row.plaintext_size, 0),), len(ciphertext), indexed=True)
+        if len(ciphertext) != run_size(row.plaintext_size):
+            return False
+        stream = VerifiedStream(
+            io.BytesIO(ciphertext),
+            Extent(0, len(ciphertext), len(ciphertext)),
+            layout.all_segments(),
+            self._body_key,
+            0,
+            row.plaintext_size,
+        )
+        try:
+            while stream.read(SEGMENT_SIZE):
+                pass
+        except DecryptionError:
+            return False
+        return True
 
     def _record(self, part: RecordedPart) -> None:
         known = self._by_number.setdefault(part.row.part_number, [])

@@ -170,9 +170,7 @@ def _accepted(client: S3Client, bucket: str, size: int, proxy: S3Proxy) -> bool:
 
 
 REFUSED_OPERATIONS: dict[str, dict[str, Any]] = {
-    "copy_object": {"Key": "k", "CopySource": "b/k"},
-    "upload_part_copy": {"Key": "k", "CopySource": "b/k", "PartNumber": 1, "UploadId": "u"},
-    "get_object_attributes": {"Key": "k", "ObjectAttributes": ["ObjectSize"]},
+    "put_object_annotation": {"Key": "k", "AnnotationName": "a", "AnnotationPayload": b"x"},
     "get_object_torrent": {"Key": "k"},
     "rename_object": {"Key": "k", "RenameSource": "other"},
     "select_object_content": {

@@ -13,11 +13,11 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from mypy_boto3_s3 import S3Client
 
-from s3envelope import errors
+from s3envelope import RawAesKeyring, errors
 from s3envelope.testing.s3_proxy import ErrorAnswer, StoredAnswers, matching, replay
 from tests.conftest import ProxyFactory
 from tests.support.endpoints import Endpoint
-from tests.support.enveloped import CANARY, ClientFactory
+from tests.support.enveloped import CANARY, ClientFactory, enveloped_client
 from tests.support.hostile_bucket import HostileBucket, Reading
 
 PART = 5 << 20
@@ -55,10 +55,10 @@ def _complete(bucket: HostileBucket, upload_id: str, parts: list[Any], key: str 
 def test_threat_22_confused_copy(bucket: HostileBucket) -> None:
     bucket.put("source", b"genuine")
     bucket.put("target", b"another")
-    source = {"Bucket": bucket.name, "Key": "source"}
+    source: Any = {"Bucket": bucket.name, "Key": "source"}
 
     # A tool that does not know the format copies: the copy opens under the source's name only.
-    bucket.plain.copy_object(Bucket=bucket.name, Key="target", CopySource=source)  # type: ignore[arg-type]
+    bucket.plain.copy_object(Bucket=bucket.name, Key="target", CopySource=source)
 
     reading = bucket.read("target")
     assert type(reading.error) is errors.NameBindingError
@@ -68,15 +68,34 @@ def test_threat_22_confused_copy(bucket: HostileBucket) -> None:
 
 @pytest.mark.parametrize("method", ["copy_object", "copy"])
 def test_threat_22_copy_by_the_client(bucket: HostileBucket, method: str) -> None:
+    source: Any = {"Bucket": bucket.name, "Key": "source"}
     bucket.put("source", b"genuine")
-    bucket.proxy.clear()
+    bucket.put("other", b"another")
+    copy = getattr(bucket.client, method)
+    copy(Bucket=bucket.name, Key="target", CopySource=source)
+    assert bucket.read("target") == Reading(b"genuine", None)
 
-    with pytest.raises(errors.UnsupportedOperationError):
-        getattr(bucket.client, method)(
-            Bucket=bucket.name, Key="target", CopySource={"Bucket": bucket.name, "Key": "source"}
-        )
+    # The storage swaps the source: it does not open under its name, and nothing is copied.
+    bucket.replace("source", bucket.stored("other"))
+    bucket.proxy.clear()
+    with pytest.raises(errors.NameBindingError):
+        copy(Bucket=bucket.name, Key="target", CopySource=source)
 
     assert [request for request in bucket.proxy.requests if request.method == "PUT"] == []
+    assert bucket.read("target") == Reading(b"genuine", None)
+
+
+def test_threat_22_overwritten_source(bucket: HostileBucket) -> None:
+    bucket.put("source", b"genuine")
+
+    bucket.client.copy_object(Bucket=bucket.name, Key="t", CopySource={"Bucket": bucket.name, "Key": "source"})
+
+    # The copy is tied to the version whose header was read.
+    (request,) = [
+        request for request in bucket.proxy.requests if request.method == "PUT" and request.path.endswith("/t")
+    ]
+    etag = bucket.plain.head_object(Bucket=bucket.name, Key="source")["ETag"]
+    assert dict(request.headers)["x-amz-copy-source-if-match"] == etag
 
 
 def _fail_part(bucket: HostileBucket, upload_id: str, number: int, plaintext: bytes) -> bytes:
@@ -170,21 +189,24 @@ def test_threat_25_upload_of_somebody_else(bucket: HostileBucket) -> None:
     assert bucket.proxy.requests == []
 
 
-def test_threat_27_recipient_of_a_copy(bucket: HostileBucket) -> None:
-    bucket.put("source", b"genuine")
-    bucket.proxy.clear()
+def test_threat_27_recipient_of_a_copy(bucket: HostileBucket, moto_s3: Endpoint) -> None:
+    recipient = RawAesKeyring(bytes(32), "recipient")
+    theirs = enveloped_client(moto_s3, recipient)
+    source: Any = {"Bucket": bucket.name, "Key": "source"}
+    stored = bucket.put("source", b"genuine")
 
-    # The copy shares the body key of its source: nothing hands it to another recipient in passing.
-    with pytest.raises(errors.UnsupportedOperationError):
-        bucket.client.upload_part_copy(
-            Bucket=bucket.name,
-            Key="copy",
-            CopySource={"Bucket": bucket.name, "Key": "source"},
-            PartNumber=1,
-            UploadId="any",
-        )
+    # Another keyring writes the copy: it shares the body's key with new readers only when it is told to.
+    with pytest.raises(errors.UnsupportedOperationError, match="ShareKey"):
+        theirs.copy(source, bucket.name, "copy", SourceClient=bucket.client)
+    theirs.copy(source, bucket.name, "copy", ExtraArgs={"ShareKey": True}, SourceClient=bucket.client)
 
-    assert [request for request in bucket.proxy.requests if request.method == "PUT"] == []
+    assert theirs.get_object(Bucket=bucket.name, Key="copy")["Body"].read() == b"genuine"
+    # What the recipient got is a data key of its own: it opens no sibling of the source, nor the source.
+    with pytest.raises(errors.NoMatchingKeyError):
+        theirs.get_object(Bucket=bucket.name, Key="source")
+    assert bucket.stored("source") == stored
+    assert bucket.stored("copy").metadata["se1-k"] != stored.metadata["se1-k"]
+    theirs.close()
 
 
 def _crt_upload(client: S3Client, bucket: str) -> None:
