@@ -1,5 +1,6 @@
 """Fixtures of all tests: a sealed environment, S3 servers, certificates and proxies."""
 
+import atexit
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,6 +25,11 @@ class ProxyFactory(Protocol):
         """Return the proxy, and the endpoint as reached through it."""
 
 
+# Unfinished uploads of tests are kept here, and never in the user's own folder.
+STATE_DIR = tempfile.TemporaryDirectory(prefix="s3envelope-states-", ignore_cleanup_errors=True)
+atexit.register(STATE_DIR.cleanup)
+
+
 def _seal_environment() -> None:
     """Let no test reach a real account: no credentials, files, proxies or instance metadata of this machine."""
     for name in list(os.environ):
@@ -36,7 +42,7 @@ def _seal_environment() -> None:
         AWS_CONFIG_FILE=os.devnull,
         AWS_SHARED_CREDENTIALS_FILE=os.devnull,
         AWS_EC2_METADATA_DISABLED="true",
-        S3ENVELOPE_STATE_DIR=tempfile.mkdtemp(prefix="s3envelope-states-"),
+        S3ENVELOPE_STATE_DIR=STATE_DIR.name,
     )
 
 

@@ -109,7 +109,8 @@ def _weed_command(weed: str, folder: Path, ports: list[int]) -> list[str]:
         *(weed, "-v=0", "mini", f"-dir={data_folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
         *(f"-s3.port={s3}", f"-s3.port.grpc={s3_grpc}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
         *(f"-master.port={master}", f"-master.port.grpc={master_grpc}"),
-        *(f"-volume.port={volume}", f"-volume.port.grpc={volume_grpc}"),
+        # Every bucket takes several volumes; by default there are only as many as would fit on the disk if full.
+        *(f"-volume.port={volume}", f"-volume.port.grpc={volume_grpc}", "-volume.max=20000"),
         *(f"-filer.port={filer}", f"-filer.port.grpc={filer_grpc}"),
         *(f"-admin.port={admin}", f"-admin.port.grpc={admin_grpc}", "-admin.ui=false", "-webdav=false"),
         *("-s3.autoCreateBucket=false", f"-s3.config={folder / 's3.json'}"),
