@@ -91,7 +91,7 @@ def test_cp_when_there_are_no_credentials_fails_in_one_line(place: Place, tmp_pa
     done = run_process("cp", *options, place.url(KEY), str(tmp_path / "target"), changes=nobody)
 
     assert done.returncode == 1
-    assert "credentials" in one_line(done.stderr)
+    assert "name a profile with --profile" in one_line(done.stderr)
 
 
 def test_cp_when_no_server_answers_fails_in_one_line(

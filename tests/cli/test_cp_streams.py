@@ -36,7 +36,7 @@ def test_cp_when_stdin_is_a_file_keeps_its_bytes(place: Place, tmp_path: Path) -
 
     with source.open("rb") as file:
         command = [*COMMAND, "cp", *place.options, "-", place.url(KEY)]
-        done = subprocess.run(command, stdin=file, env=environment(), check=False, timeout=60)
+        done = subprocess.run(command, stdin=file, env=environment(), check=False, timeout=120)
 
     assert done.returncode == 0
     assert run_process("cp", *place.options, place.url(KEY), "-").stdout == source.read_bytes()
@@ -92,7 +92,7 @@ def test_cp_when_interrupted_while_it_waits_for_stdin_leaves_no_upload(place: Pl
         process.stdin.write(os.urandom(25 * MIB))
         process.stdin.flush()
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
+        process.wait(timeout=90)
         error = process.stderr.read()
 
     assert process.returncode == 130
@@ -116,7 +116,7 @@ def test_cp_when_interrupted_while_it_downloads_leaves_no_file(
         while slow.hit_count == 0:
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)
+        process.wait(timeout=90)
         error = process.stderr.read()
 
     assert process.returncode == 130
@@ -132,7 +132,7 @@ def test_cp_when_stderr_is_a_terminal_shows_a_bar_unless_told_not_to(
     terminal, inner = pty.openpty()
     command = [*COMMAND, "cp", *extra, *place.options, place.url(KEY), "-"]
 
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=inner, env=environment(), check=False, timeout=60)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=inner, env=environment(), check=False, timeout=120)
     os.close(inner)
     shown = _read_all(terminal)
 

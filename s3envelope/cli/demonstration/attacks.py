@@ -70,6 +70,8 @@ def refuse_truncated(scene: Scene) -> str:
 def refuse_wrong_context(scene: Scene) -> str:
     """Read with a configuration that expects another encryption context."""
     other = {**CONTEXT, "tenant": "globex"}
+    trouble, read_size = _read_all(scene, scene.reader)
+    check(trouble is None and read_size == scene.sample.size, f"with the right context: {_name(trouble)}")
     client = scene.storage.make_enveloped(make_config(scene.key_service, other))
     before = scene.key_service.count_calls()
     error, released = _read_all(scene, client)
@@ -77,7 +79,8 @@ def refuse_wrong_context(scene: Scene) -> str:
     scene.show(
         ("written with", _in_words(CONTEXT)),
         ("expected by the reader", _in_words(other)),
-        ("get_object", f"{type(error).__name__} after {size(released)}"),
+        ("get_object with the right context", size(read_size)),
+        ("get_object with the wrong one", f"{type(error).__name__} after {size(released)}"),
     )
     check(isinstance(error, ContextMismatchError), f"the other context was answered with {_name(error)}")
     check(released == 0, f"{released} bytes came out")

@@ -31,11 +31,8 @@ _SHORTEST_WAIT_DAYS = 7
 _NEUTRAL = {
     "config_file": os.devnull,
     "credentials_file": os.devnull,
-    "use_fips_endpoint": False,
-    "use_dualstack_endpoint": False,
     "request_checksum_calculation": "when_supported",
     "response_checksum_validation": "when_supported",
-    "sigv4a_signing_region_set": None,
 }
 
 
