@@ -24,8 +24,12 @@ from s3envelope.core.segments import (
     SegmentSealer,
     segment_nonce,
 )
+from s3envelope.engine.buffers import ResultBuffer
 from s3envelope.engine.sources import PlaintextSource, read_fully
 from s3envelope.errors import ConfigurationError, SourceChangedError, UnsupportedOperationError
+
+# How many segments the source is read for at once. More would save little, and keep the allocator busy.
+_BATCH_COUNT = 4
 
 
 class Attempt:
@@ -51,6 +55,10 @@ class Attempt:
     def ciphertext_size(self) -> int:
         """In bytes."""
         return self.plaintext_size + SEGMENT_OVERHEAD * self.segment_count
+
+    def sealed_size(self, index: int) -> int:
+        """Return the size of a segment in bytes; the last one is shorter."""
+        return min(SEGMENT_SIZE, self.plaintext_size - index * SEGMENT_SIZE) + SEGMENT_OVERHEAD
 
     def confirm(self, index: int, tag: bytes) -> None:
         """Remember the tag of a segment that was just produced, or compare it with the remembered one.
@@ -152,43 +160,75 @@ class SealedRun:
             self._attempt.die("changed in an earlier pass")
 
     def _many(self, position: int, end: int) -> bytes:
-        out = bytearray(end - position)
-        view = memoryview(out)
+        """Return ciphertext of several segments."""
+        buffer = ResultBuffer(end - position)
+        index, offset = divmod(position, SEALED_SEGMENT_SIZE)
+        batch = _Batch(self._source, self._attempt, (end - 1) // SEALED_SEGMENT_SIZE)
         filled = 0
-        while filled < len(out):
-            index, offset = divmod(position + filled, SEALED_SEGMENT_SIZE)
-            sealed_size = self._plaintext_size(index) + SEGMENT_OVERHEAD
-            if offset == 0 and sealed_size <= len(out) - filled:
-                self._produce(index, view[filled : filled + sealed_size])
-                filled += sealed_size
+        while filled < end - position:
+            sealed_size = self._attempt.sealed_size(index)
+            out = buffer.view[filled : filled + sealed_size - offset]
+            if len(out) == sealed_size:
+                self._produce(index, batch.segment(index), out)
             else:
-                piece = self._segment(index)[offset : offset + len(out) - filled]
-                view[filled : filled + len(piece)] = piece
-                filled += len(piece)
-        return bytes(out)
+                out[:] = self._segment(index, batch)[offset : offset + len(out)]
+            filled += len(out)
+            index, offset = index + 1, 0
+            out.release()
+        return buffer.take(filled)
 
-    def _plaintext_size(self, index: int) -> int:
-        return min(SEGMENT_SIZE, self._attempt.plaintext_size - index * SEGMENT_SIZE)
-
-    def _segment(self, index: int) -> bytes:
+    def _segment(self, index: int, batch: _Batch | None = None) -> bytes:
         """Return a whole sealed segment, kept for the next small read."""
         if index != self._kept_index:
-            out = bytearray(self._plaintext_size(index) + SEGMENT_OVERHEAD)
-            self._produce(index, memoryview(out))
-            self._kept_index, self._kept = index, bytes(out)
+            plaintext = (batch or _Batch(self._source, self._attempt, index)).segment(index)
+            buffer = ResultBuffer(self._attempt.sealed_size(index))
+            self._produce(index, plaintext, buffer.view)
+            self._kept_index, self._kept = index, buffer.take(len(buffer.view))
         return self._kept
 
-    def _produce(self, index: int, out: memoryview) -> None:
-        # INVARIANT: the plaintext of a segment is held in an immutable object before it is sealed, so that a source
-        # that changes meanwhile cannot split ciphertext and tag; and the tag is confirmed before a byte is returned.
-        wanted = self._plaintext_size(index)
-        plaintext = self._source.read_at(index * SEGMENT_SIZE, wanted)
-        if len(plaintext) != wanted:
-            less = len(plaintext) < wanted
-            self._attempt.die("has fewer bytes than when the call began" if less else "returns more than was asked for")
+    def _produce(self, index: int, plaintext: bytes | memoryview, out: memoryview) -> None:
+        # INVARIANT: the tag is confirmed before a byte is returned.
         nonce = segment_nonce(self._attempt.nonce_start, index)
         self._sealer.seal_into(self._first_segment + index, nonce, plaintext, out)
         self._attempt.confirm(index, bytes(out[-TAG_SIZE:]))
+
+
+class _Batch:
+    """The plaintext of consecutive segments, for one read of ciphertext; the source is read for many at a time.
+
+    Args:
+        last_index: Of the last segment that is needed; nothing behind it is read.
+    """
+
+    def __init__(self, source: PlaintextSource, attempt: Attempt, last_index: int) -> None:
+        self._source = source
+        self._attempt = attempt
+        self._last_index = last_index
+        self._first = self._end = 0
+        self._plaintext = memoryview(b"")
+
+    def segment(self, index: int) -> memoryview:
+        """Return the plaintext of a segment.
+
+        Raises:
+            SourceChangedError: The source has another size than before.
+        """
+        if not self._first <= index < self._end:
+            self._read(index)
+        start = (index - self._first) * SEGMENT_SIZE
+        return self._plaintext[start : start + SEGMENT_SIZE]
+
+    def _read(self, index: int) -> None:
+        end = min(index + _BATCH_COUNT, self._last_index + 1)
+        start = index * SEGMENT_SIZE
+        wanted = min(end * SEGMENT_SIZE, self._attempt.plaintext_size) - start
+        # INVARIANT: the plaintext of a segment is held in an immutable object before it is sealed, so that a source
+        # that changes meanwhile cannot split ciphertext and tag.
+        plaintext = self._source.read_at(start, wanted)
+        if len(plaintext) != wanted:
+            less = len(plaintext) < wanted
+            self._attempt.die("has fewer bytes than when the call began" if less else "returns more than was asked for")
+        self._first, self._end, self._plaintext = index, end, memoryview(plaintext)
 
 
 class CiphertextReader:

@@ -218,7 +218,25 @@ def test_body_when_the_source_returns_too_much_then_it_is_refused() -> None:
     reader = CiphertextReader(sealed_run(StreamSource(OverlongSource(PLAINTEXT)), KEY))
 
     with pytest.raises(SourceChangedError):
-        reader.read()
+        reader.read(SEALED)
+
+
+@pytest.mark.parametrize(
+    ("size", "most"), [(1, SEGMENT), (SEALED, SEGMENT), (SEALED + 1, 2 * SEGMENT), (-1, 4 * SEGMENT)]
+)
+def test_body_when_read_then_no_more_of_the_source_is_read_than_is_needed(size: int, most: int) -> None:
+    class Measured(MemorySource):
+        largest_read = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            self.largest_read = max(self.largest_read, -1 if size is None else size)
+            return super().read(size)
+
+    source = Measured(PLAINTEXT * 4)
+
+    CiphertextReader(sealed_run(StreamSource(source), KEY)).read(size)
+
+    assert source.largest_read == most
 
 
 def test_body_when_the_source_fails_then_it_may_be_read_again() -> None:
@@ -233,8 +251,9 @@ def test_body_when_the_source_fails_then_it_may_be_read_again() -> None:
 
     reader = CiphertextReader(sealed_run(StreamSource(Flaky(PLAINTEXT)), KEY))
 
+    reader.read(SEALED)
     with pytest.raises(OSError, match="flaky"):
-        reader.read()
+        reader.read(SEALED)
     reader.seek(0)
 
     assert reader.read() == _ciphertext(PLAINTEXT)

@@ -98,12 +98,26 @@ def test_stream_when_the_source_returns_too_much_then_it_is_refused() -> None:
     assert _fails(_stream(WHOLE, OverlongSource(WHOLE.body)), TruncatedObjectError) == b""
 
 
-def test_stream_when_read_then_no_more_than_a_segment_is_asked_for() -> None:
+@pytest.mark.parametrize(
+    ("size", "most"), [(1, SEALED), (SEGMENT, SEALED), (2 * SEGMENT - 1, SEALED), (2 * SEGMENT, 2 * SEALED)]
+)
+def test_stream_when_read_then_no_more_is_asked_for_than_is_needed(size: int, most: int) -> None:
     source = MeasuredSource(WHOLE.body)
 
-    _stream(WHOLE, source).read()
+    _stream(WHOLE, source).read(size)
 
-    assert source.largest_read == SEALED
+    assert source.largest_read == most
+
+
+def test_stream_when_all_is_read_then_a_few_segments_are_asked_for_at_once() -> None:
+    plaintext = PLAINTEXT * 16
+    stored = stored_plain(plaintext)
+    source = MeasuredSource(stored.body)
+
+    released = _stream(stored, source).read()
+
+    assert released == plaintext
+    assert source.largest_read == 4 * SEALED
 
 
 @pytest.mark.parametrize("kept", [0, 1, 27, 28, SEALED - 1, SEALED, SEALED + 1, 2 * SEALED, 2 * SEALED + 40])
