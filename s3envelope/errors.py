@@ -5,9 +5,14 @@ None of them derives from a class that botocore, s3transfer or their users retry
 Errors of S3 itself (`NoSuchKey`, `PreconditionFailed`, `InvalidRange`, ...) stay botocore's.
 """
 
+from __future__ import annotations
+
 
 class S3EnvelopeError(Exception):
     """Base of all errors of this library; never raised itself."""
+
+    # Whether the audit sink was told of it; it may pass through several calls.
+    _is_told = False
 
 
 # ---- the caller ----
@@ -27,6 +32,27 @@ class UnsupportedOperationError(S3EnvelopeError):
 
 class SourceChangedError(S3EnvelopeError):
     """The plaintext source gave other bytes, or fewer, when it was read again."""
+
+
+class InstructionFileError(S3EnvelopeError):
+    """An object was stored, but not the instruction file beside it, without which it cannot be read.
+
+    Nothing is lost if the content is put again, or `content` under `key` with a plain client.
+
+    Args:
+        bucket, key: Where the instruction file belongs.
+        content: What belongs there; no secret.
+    """
+
+    def __init__(self, bucket: str, key: str, content: bytes) -> None:
+        super().__init__(
+            f"the object was stored, but its instruction file {key!r} was not, so it cannot be read. Put the object "
+            "again; or store the error's `content` under that key with a plain client"
+        )
+        self.bucket, self.key, self.content = bucket, key, content
+
+    def __reduce__(self) -> tuple[type[InstructionFileError], tuple[str, str, bytes]]:
+        return type(self), (self.bucket, self.key, self.content)
 
 
 # ---- the storage: metadata that cannot be understood ----
@@ -83,6 +109,13 @@ class TruncatedObjectError(DecryptionError):
     """The length of the object, or the end of an answer, is not one that its writer produced."""
 
 
+class S3ecDecryptionError(DecryptionError):
+    """An object of an Amazon S3 Encryption Client does not open: wrong key, changed, cut or badly padded.
+
+    Which of these it is, is not told: it would help whoever changed it.
+    """
+
+
 class ObjectChangedError(DecryptionError):
     """Two answers of one reading session belong to different uploads, or an answer to another request."""
 
@@ -91,7 +124,12 @@ class ObjectChangedError(DecryptionError):
 
 
 class KeyringError(S3EnvelopeError):
-    """A keyring could not make or recover a data key."""
+    """A keyring could not make or recover a data key.
+
+    `request_ids` are those of the answers of the key service that made it fail.
+    """
+
+    request_ids: tuple[str, ...] = ()
 
 
 class NoMatchingKeyError(KeyringError):
@@ -119,3 +157,9 @@ class AuditError(S3EnvelopeError):
 
 class RotationError(S3EnvelopeError):
     """A rotation could not be planned or finished."""
+
+
+def add_lost_record(error: BaseException, lost: AuditError) -> None:
+    """Let an error that could not be written down carry the reason; it stays the error that is raised."""
+    if error is not lost:
+        lost.__context__, error.__context__ = error.__context__, lost

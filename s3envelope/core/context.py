@@ -21,12 +21,16 @@ PROTOCOL_ENTRY = {"s3envelope": "SE1"}
 _PRINTABLE_ASCII = re.compile(r"[ -~]*")
 
 
+# `json.dumps` would make one for every call.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def _canonical(entries: Mapping[str, str]) -> bytes:
-    return json.dumps(dict(entries), sort_keys=True, separators=(",", ":")).encode("ascii")
+    return _ENCODER.encode(dict(entries)).encode("ascii")
 
 
 def _fault(entries: object) -> str | None:
-    """Say what is wrong with would-be entries, without quoting a value."""
+    """Say what is wrong with would-be entries but for their size, without quoting a value."""
     if not isinstance(entries, Mapping):
         return f"the encryption context is a {type(entries).__name__}; use a mapping of str to str"
     for name, value in entries.items():
@@ -43,9 +47,6 @@ def _fault(entries: object) -> str | None:
                 f"the encryption context has the name {name!r}; names that start with "
                 f"{RESERVED_PREFIX!r} are reserved, use another"
             )
-    size = len(_canonical(entries))
-    if entries and size > MAX_CONTEXT_SIZE:
-        return f"the encryption context takes {size} bytes as JSON; at most {MAX_CONTEXT_SIZE} are allowed"
     return None
 
 
@@ -64,11 +65,16 @@ class EncryptionContext(Mapping[str, str]):
             self._entries: dict[str, str] = entries._entries
             self._canonical: bytes = entries._canonical
             return
-        fault = _fault({} if entries is None else entries)
+        fault = None if entries is None else _fault(entries)
         if fault:
             raise ConfigurationError(fault)
         self._entries = dict(entries or {})
         self._canonical = _canonical(self._entries) if self._entries else b""
+        size = len(self._canonical)
+        if size > MAX_CONTEXT_SIZE:
+            raise ConfigurationError(
+                f"the encryption context takes {size} bytes as JSON; at most {MAX_CONTEXT_SIZE} are allowed"
+            )
 
     @classmethod
     def parse(cls, stored: bytes) -> EncryptionContext:
@@ -90,7 +96,10 @@ class EncryptionContext(Mapping[str, str]):
         # INVARIANT: equality with the re-serialised form is what rejects duplicate names, spaces and other spellings.
         if _canonical(entries) != stored:
             raise MalformedEnvelopeError("the stored encryption context is not in its canonical form")
-        return cls(entries)
+        # What was checked just now is not checked again.
+        parsed = cls()
+        parsed._entries, parsed._canonical = entries, stored
+        return parsed
 
     @property
     def canonical(self) -> bytes:

@@ -5,6 +5,7 @@ Source: FORMAT.md, sections "Metadata" and "Header".
 
 from __future__ import annotations
 
+import functools
 import hmac
 import re
 import string
@@ -19,7 +20,7 @@ from s3envelope.core.context import EncryptionContext
 from s3envelope.core.encoding import decode_base64url, encode_base64url
 from s3envelope.core.kdf import COMMITMENT_SIZE, KEY_SIZE, BodyKey, derive_body_key
 from s3envelope.core.ports import EncryptedDataKey
-from s3envelope.core.secret import SecretBytes
+from s3envelope.core.secret import SecretBytes, overwrite_cipher_stack
 from s3envelope.core.segments import NONCE_SIZE, TAG_SIZE
 from s3envelope.errors import (
     ConfigurationError,
@@ -34,12 +35,13 @@ from s3envelope.errors import (
 HEADER_NAME, KEYS_NAME, CONTEXT_NAME = "se1-h", "se1-k", "se1-x"
 _REQUIRED = frozenset({HEADER_NAME, KEYS_NAME})
 _KNOWN = _REQUIRED | {CONTEXT_NAME}
-_OURS = re.compile(r"se[0-9]+-", re.ASCII)
+_OURS = re.compile(r"[Ss][Ee][0-9]+-", re.ASCII)
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 INDEXED, BOUND = 1, 2
 MAX_ENCRYPTED_DATA_KEYS = 4
 _MAX_VALUE_LENGTH = 2048
+_MOST_REMEMBERED = 64
 _HEADER_SIZE = 1 + COMMITMENT_SIZE + NONCE_SIZE + KEY_SIZE + TAG_SIZE
 _HEADER_LENGTH = 124
 _HEADER_DOMAIN = b"s3envelope/SE1/header"
@@ -48,7 +50,7 @@ _ENTRY = struct.Struct(">4sH")
 
 def is_envelope_name(name: str) -> bool:
     """Tell whether a metadata key belongs to an envelope, of this or another version of the format."""
-    return _OURS.match(name.translate(_ASCII_LOWER)) is not None
+    return _OURS.match(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +135,9 @@ class Envelope:
         if not ours >= _REQUIRED:
             raise MalformedEnvelopeError(f"the object's metadata lacks {', '.join(sorted(_REQUIRED - ours))}")
         raw_header = decode_base64url(values[HEADER_NAME], limit=_HEADER_LENGTH, what=HEADER_NAME)
-        raw_keys = decode_base64url(values[KEYS_NAME], limit=_MAX_VALUE_LENGTH, what=KEYS_NAME)
-        context = EncryptionContext()
-        if CONTEXT_NAME in values:
-            raw_context = decode_base64url(values[CONTEXT_NAME], limit=_MAX_VALUE_LENGTH, what=CONTEXT_NAME)
-            context = EncryptionContext.parse(raw_context)
-        return cls(Header.decode(raw_header), unpack_data_keys(raw_keys), context)
+        keys = _parse_data_keys(values[KEYS_NAME])
+        context = _parse_context(values[CONTEXT_NAME]) if CONTEXT_NAME in values else EncryptionContext()
+        return cls(Header.decode(raw_header), keys, context)
 
     def to_metadata(self) -> dict[str, str]:
         """Return the two or three metadata entries of this envelope."""
@@ -149,6 +148,17 @@ class Envelope:
         if self.context:
             metadata[CONTEXT_NAME] = encode_base64url(self.context.canonical)
         return metadata
+
+
+# Objects that share a data key have the same text here, and mostly the same context. Both are public and immutable.
+@functools.lru_cache(maxsize=_MOST_REMEMBERED)
+def _parse_data_keys(text: str) -> tuple[EncryptedDataKey, ...]:
+    return unpack_data_keys(decode_base64url(text, limit=_MAX_VALUE_LENGTH, what=KEYS_NAME))
+
+
+@functools.lru_cache(maxsize=_MOST_REMEMBERED)
+def _parse_context(text: str) -> EncryptionContext:
+    return EncryptionContext.parse(decode_base64url(text, limit=_MAX_VALUE_LENGTH, what=CONTEXT_NAME))
 
 
 def without_envelope(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -219,6 +229,7 @@ def seal_header(
     flags = INDEXED * indexed | BOUND * (bound_name is not None)
     associated = header_associated_data(flags, body_key.commitment, context.canonical, name)
     sealed = AESGCM(data_key.view()).encrypt(nonce, object_key.view(), associated)
+    overwrite_cipher_stack()
     return Header(indexed, bound_name is not None, body_key.commitment, nonce, sealed), body_key
 
 
@@ -240,11 +251,16 @@ def open_header(
     associated = header_associated_data(header.flags, header.commitment, context.canonical, bound_name)
     if len(data_key) != KEY_SIZE:
         raise HeaderAuthenticationError("the data key of the object has not 32 bytes")
+    # Not `decrypt`, which returns `bytes` that cannot be wiped.
+    opened = bytearray(len(header.sealed_object_key) - TAG_SIZE)
     try:
-        opened = AESGCM(data_key.view()).decrypt(header.nonce, header.sealed_object_key, associated)
+        AESGCM(data_key.view()).decrypt_into(header.nonce, header.sealed_object_key, associated, opened)
     except InvalidTag:
+        opened[:] = bytes(len(opened))
         raise _header_failure(header) from None
-    object_key = SecretBytes(opened)
+    finally:
+        overwrite_cipher_stack()
+    object_key = SecretBytes.take(opened)
     body_key = derive_body_key(object_key, indexed=header.indexed)
     # INVARIANT: without this comparison one header could open to two keys under two data keys.
     if not hmac.compare_digest(body_key.commitment, header.commitment):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, runtime_checkable
 
 from s3envelope.core.context import EncryptionContext
+from s3envelope.core.occurrences import KeyServiceCall, ObjectName, Occurrence
 from s3envelope.core.secret import SecretBytes
 
 Result = TypeVar("Result")
@@ -19,10 +20,12 @@ class EncryptedDataKey:
     Args:
         hint: 4 bytes that tell which configured key to try; not trusted for anything else.
         ciphertext: What the key service returned, 1 to 65535 bytes.
+        call: The request that wrapped or opened it, for the audit; it is no part of what the key is.
     """
 
     hint: bytes
     ciphertext: bytes
+    call: KeyServiceCall | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -46,14 +49,15 @@ class Keyring(Protocol):
 
     @property
     def key_ids(self) -> frozenset[str]:
-        """The identifiers of all keys of this keyring, as configured: to compare who can open what."""
+        """The identifiers of all keys that this keyring wraps with, as configured: to compare who can open what."""
         ...
 
     @property
     def encrypted_data_key_sizes(self) -> tuple[int, ...]:
         """The usual ciphertext sizes, in bytes, of the keys that `generate_data_key` returns.
 
-        They serve to refuse metadata that will not fit before any request is made; they bind nobody.
+        They serve to refuse metadata that will not fit before any request is made; they bind nobody. Must be empty
+        for a keyring that only opens, and for no other.
         """
         ...
 
@@ -91,11 +95,79 @@ class Keyring(Protocol):
         ...
 
 
+@runtime_checkable
+class RemoteKeyring(Keyring, Protocol):
+    """A keyring that asks a service over a network, so that what it opened may be kept on disk.
+
+    What it tells here decides which entries of a shared cache are its own: no two keyrings that could get different
+    answers may tell the same.
+    """
+
+    @property
+    def service(self) -> tuple[str, ...]:
+        """The kind of service and where it is: `("kms", "https://kms.eu-west-1.amazonaws.com", "eu-west-1")`."""
+        ...
+
+    @property
+    def key_arns(self) -> tuple[str, ...]:
+        """The keys behind the configured identifiers; complete once there are no unresolved aliases.
+
+        They may change when the service does not know the key of an alias any more.
+        """
+        ...
+
+    def principal(self) -> str | None:
+        """Return who asks; `None` if that cannot be told now."""
+        ...
+
+    def unresolved_aliases(self) -> tuple[str, ...]:
+        """Return the configured aliases whose key this keyring does not know yet."""
+        ...
+
+    def resolve_alias(self, alias: str) -> str:
+        """Ask the service for the key behind an alias and return its ARN. Must raise a `KeyringError` on failure."""
+        ...
+
+    def adopt_alias(self, alias: str, key_arn: str) -> None:
+        """Take the key of an alias from an earlier answer of the service, unless it is known already."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DataKeyStatus:
+    """What a client's cache knows of an object's data key.
+
+    Args:
+        age_seconds: Since the key service gave it out last.
+        is_fresh: Whether it opens objects without asking the key service.
+        served_offline: Whether it was last used because the key service could not be reached.
+    """
+
+    age_seconds: float
+    is_fresh: bool
+    served_offline: bool
+
+
+@runtime_checkable
+class AuditSink(Protocol):
+    """Is told of every use of a key and of every refusal, on the thread on which it happens."""
+
+    def record(self, occurrence: Occurrence) -> None:
+        """Take note of what happened.
+
+        May raise `AuditError`: it ends the call before plaintext is released or ciphertext is sent.
+        """
+        ...
+
+
 class MaterialsManager(Protocol):
     """Gives data keys to the engine: straight from a keyring, or from a cache in front of it."""
 
-    def data_key_for_sealing(self, context: EncryptionContext) -> DataKey:
-        """Return a data key, fresh or shared by several objects of one context. The caller wipes it."""
+    def data_key_for_sealing(self, context: EncryptionContext, *, about: ObjectName | None = None) -> DataKey:
+        """Return a data key, fresh or shared by several objects of one context. The caller wipes it.
+
+        `about` is the object that it is for; the audit is told.
+        """
         ...
 
     def open_with_data_key(
@@ -103,12 +175,22 @@ class MaterialsManager(Protocol):
         keys: Sequence[EncryptedDataKey],
         context: EncryptionContext,
         attempt: Callable[[SecretBytes], Result],
+        *,
+        about: ObjectName | None = None,
     ) -> Result:
         """Call `attempt` with candidate data keys until one does not raise `HeaderAuthenticationError`.
 
         A key may be remembered only after `attempt` returned for it. Raises the last `HeaderAuthenticationError` when
         every candidate failed, or what the keyring raises.
         """
+        ...
+
+    def status_of(self, keys: Sequence[EncryptedDataKey], context: EncryptionContext) -> DataKeyStatus | None:
+        """Return what is remembered of the first of an object's keys that is remembered; `None` without one."""
+        ...
+
+    def forget(self, keys: Sequence[EncryptedDataKey], context: EncryptionContext) -> None:
+        """Wipe and drop what is remembered of an object's keys."""
         ...
 
 
@@ -119,7 +201,7 @@ class Random(Protocol):
 
 
 class Clock(Protocol):
-    """A monotonic clock, in seconds."""
+    """A clock, in seconds; monotonic unless it is said to be another."""
 
     def __call__(self) -> float: ...
 
@@ -166,8 +248,9 @@ class SeekableSource(ByteSource, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SystemPorts:
-    """The three things that the engine takes from the machine it runs on."""
+    """What the engine and the caches take from the machine they run on; `wall_clock` counts from the epoch."""
 
     random: Random = field(repr=False)
     clock: Clock = field(repr=False)
     process_id: ProcessId = field(repr=False)
+    wall_clock: Clock = field(repr=False)

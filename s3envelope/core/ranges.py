@@ -39,9 +39,10 @@ class ByteRange:
     def parse(cls, header: str | None) -> ByteRange | None:
         """Read a `Range` header as S3 does; `None` where S3 ignores it and answers the whole object.
 
-        Exactly `bytes=a-b` with a <= b, `bytes=a-` and `bytes=-k` are ranges.
+        Exactly `bytes=a-b` with a <= b, `bytes=a-` and `bytes=-k` are ranges. Spaces around a header are not a part of
+        its value in HTTP: S3 does not see them.
         """
-        match = _RANGE.fullmatch(header or "")
+        match = _RANGE.fullmatch((header or "").strip(" \t"))
         if match is None:
             return None
         first, last = (_offset(digits) if digits else None for digits in match.groups())

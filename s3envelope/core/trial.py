@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from s3envelope.core.context import EncryptionContext
 from s3envelope.core.ports import EncryptedDataKey, Keyring, Result
-from s3envelope.core.secret import SecretBytes
+from s3envelope.core.secret import SecretBytes, wipe_all
 from s3envelope.errors import HeaderAuthenticationError
 
 
@@ -41,7 +41,11 @@ def try_data_keys(
                 failure = error
                 continue
             if keep is not None:
-                keep(entry, data_key)
+                try:
+                    keep(entry, data_key)
+                except BaseException:
+                    wipe_all(result)
+                    raise
             return result, entry
     raise failure or HeaderAuthenticationError(
         "no encrypted data key of the object opens: its metadata or encryption context was changed, "

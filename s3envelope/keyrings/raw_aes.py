@@ -5,13 +5,10 @@ Source: FORMAT.md, section "Raw AES keyring".
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import stat
 import struct
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -20,9 +17,15 @@ from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from s3envelope.core.context import EncryptionContext
+from s3envelope.core.hints import RAW_PREFIX, key_hint
 from s3envelope.core.ports import DataKey, EncryptedDataKey
-from s3envelope.core.secret import SecretBytes
+from s3envelope.core.secret import SecretBytes, overwrite_cipher_stack
 from s3envelope.errors import ConfigurationError, KeyAccessError, NoMatchingKeyError
+from s3envelope.formats.s3ec.model import ContentAlgorithm, S3ecEnvelope, WrapAlgorithm
+from s3envelope.formats.s3ec.ports import S3ecDataKey
+from s3envelope.keyrings import aes_wraps
+from s3envelope.keyrings.material_descriptions import check_is_own, check_material_description, check_no_context
+from s3envelope.private_files import create_key_file, read_key_file
 
 _KEY_SIZE = 32
 _SALT_SIZE = 32
@@ -39,11 +42,15 @@ class RawAesKeyring:
     Whoever has the master key can open every object that was written with it; there is no audit trail and no way to
     disable it. Use a key service where there is one.
 
+    It serves the Amazon formats too, where the master key is the wrapping key; `S3ecAesKeyring` takes shorter ones.
+
     Args:
         master_key: 32 uniformly random bytes; not a password.
         key_id: 1 to 64 characters 0x21-0x7E. One master key per key id, for ever. By default it is derived from the
             master key, and so cannot be given to two.
         random: A source of random bytes.
+        material_description: For the Amazon formats only: is stored beside what is written in them, and only objects
+            that have exactly it are read. `None` writes an empty one and reads objects of every description.
 
     Raises:
         ConfigurationError: The master key has not 32 bytes, or the key id has other characters.
@@ -57,6 +64,7 @@ class RawAesKeyring:
         key_id: str | None = None,
         *,
         random: Callable[[int], bytes] = os.urandom,
+        material_description: Mapping[str, str] | None = None,
     ) -> None:
         self._master_key = master_key.copy() if isinstance(master_key, SecretBytes) else SecretBytes(master_key)
         if len(self._master_key) != _KEY_SIZE:
@@ -66,12 +74,18 @@ class RawAesKeyring:
         if not _KEY_ID.fullmatch(key_id):
             raise ConfigurationError("the key id of a raw keyring must be 1 to 64 printable characters without spaces")
         self._key_id = key_id
-        self._hint = hashlib.sha256(f"raw:{key_id}".encode()).digest()[:4]
+        self._hint = key_hint(f"{RAW_PREFIX}{key_id}")
         self._random = random
+        self._description = check_material_description(material_description)
 
     @classmethod
     def from_file(
-        cls, path: str | os.PathLike[str], key_id: str | None = None, *, create: bool = True
+        cls,
+        path: str | os.PathLike[str],
+        key_id: str | None = None,
+        *,
+        create: bool = True,
+        material_description: Mapping[str, str] | None = None,
     ) -> RawAesKeyring:
         """Return the keyring of the master key in a file of 32 bytes that only its owner can read.
 
@@ -80,6 +94,7 @@ class RawAesKeyring:
             key_id: See the class.
             create: Make the file, with a random key and mode 0600, if it does not exist. Keep a copy of it: without
                 it every object written with it is lost.
+            material_description: See the class.
 
         Raises:
             ConfigurationError: The file does not exist and `create` is false, others can read or write it, or it has
@@ -87,14 +102,14 @@ class RawAesKeyring:
         """
         location = Path(path)
         if create:
-            _create_key_file(location)
-        with SecretBytes.take(_read_key_file(location)) as master_key:
-            return cls(master_key, key_id)
+            create_key_file(location, _KEY_SIZE)
+        with SecretBytes.take(read_key_file(location, _KEY_SIZE)) as master_key:
+            return cls(master_key, key_id, material_description=material_description)
 
     @property
     def key_ids(self) -> frozenset[str]:
         """The key id, with the prefix `raw:`."""
-        return frozenset({f"raw:{self._key_id}"})
+        return frozenset({f"{RAW_PREFIX}{self._key_id}"})
 
     @property
     def encrypted_data_key_sizes(self) -> tuple[int, ...]:
@@ -103,13 +118,14 @@ class RawAesKeyring:
 
     def generate_data_key(self, context: EncryptionContext) -> DataKey:
         """Return a random data key, wrapped once."""
-        plaintext = SecretBytes(self._random(_KEY_SIZE))
+        plaintext = SecretBytes.take(self._random(_KEY_SIZE))
         return DataKey(plaintext, (self.encrypt_data_key(plaintext, context),))
 
     def encrypt_data_key(self, plaintext: SecretBytes, context: EncryptionContext) -> EncryptedDataKey:
         """Wrap a data key under a key-encryption key that is used once."""
         salt = self._random(_SALT_SIZE)
         sealed = self._aead(salt).encrypt(_NONCE, plaintext.view(), self._associated(context))
+        overwrite_cipher_stack()
         return EncryptedDataKey(self._hint, salt + sealed)
 
     def decrypt_data_keys(
@@ -138,18 +154,43 @@ class RawAesKeyring:
         with plaintext:
             return self.encrypt_data_key(plaintext, context)
 
+    @property
+    def material_description(self) -> Mapping[str, str] | None:
+        """What objects of the Amazon formats are described by; `None` if anything."""
+        return self._description
+
+    @property
+    def s3ec_wraps(self) -> frozenset[WrapAlgorithm]:
+        """All that AES has."""
+        return aes_wraps.WRAPS
+
+    def make_s3ec_data_key(self, content: ContentAlgorithm, context: Mapping[str, str]) -> S3ecDataKey:
+        """See `S3ecKeyring`; the master key wraps by AES-GCM, and takes no context."""
+        check_no_context(context)
+        return aes_wraps.make_data_key(self._master_key, content, self._description, self._random)
+
+    def open_s3ec_data_key(self, envelope: S3ecEnvelope) -> SecretBytes:
+        """See `S3ecKeyring`."""
+        check_is_own(envelope, self.s3ec_wraps, self._description, repr(self))
+        return aes_wraps.open_data_key(self._master_key, envelope)
+
     def _unwrap(self, key: EncryptedDataKey, context: EncryptionContext) -> SecretBytes | None:
         if len(key.ciphertext) != _WRAPPED_SIZE:
             return None
         salt, sealed = key.ciphertext[:_SALT_SIZE], key.ciphertext[_SALT_SIZE:]
+        plaintext = bytearray(_KEY_SIZE)
         try:
-            return SecretBytes(self._aead(salt).decrypt(_NONCE, sealed, self._associated(context)))
+            self._aead(salt).decrypt_into(_NONCE, sealed, self._associated(context), plaintext)
         except InvalidTag:
             return None
+        finally:
+            overwrite_cipher_stack()
+        return SecretBytes.take(plaintext)
 
     def _aead(self, salt: bytes) -> AESGCM:
         # INVARIANT: the nonce is constant because this key seals one message only: its salt is fresh for every wrap.
-        return AESGCM(_hkdf(self._master_key, salt, _INFO))
+        with SecretBytes.take(_hkdf(self._master_key, salt, _INFO)) as wrapping_key:
+            return AESGCM(wrapping_key.view())
 
     def _associated(self, context: EncryptionContext) -> bytes:
         key_id = self._key_id.encode("ascii")
@@ -163,45 +204,3 @@ def _hkdf(key: SecretBytes, salt: bytes, info: bytes) -> bytearray:
     output = bytearray(_KEY_SIZE)
     HKDF(algorithm=SHA512(), length=_KEY_SIZE, salt=salt or None, info=info).derive_into(key.view(), output)
     return output
-
-
-def _create_key_file(path: Path) -> None:
-    """Create a key file that never exists with less than its whole content; keep one that is there."""
-    if path.exists():
-        return
-    try:
-        # A name of its own for every attempt, and mode 0600 from the start.
-        descriptor, temporary = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".tmp", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(os.urandom(_KEY_SIZE))
-                file.flush()
-                os.fsync(file.fileno())
-            # A hard link fails if somebody else was faster; that key then counts.
-            os.link(temporary, path)
-        finally:
-            os.unlink(temporary)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise ConfigurationError(f"the key file {path} cannot be created: {error.strerror}") from error
-
-
-def _read_key_file(path: Path) -> bytearray:
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
-                raise ConfigurationError(
-                    f"the key file {path} has mode {stat.S_IMODE(status.st_mode):04o}; others must not read it: "
-                    "chmod 600, and think of the key as known"
-                )
-            content = bytearray(_KEY_SIZE + 1)
-            size = file.readinto(content)
-    except OSError as error:
-        raise ConfigurationError(f"the key file {path} cannot be read: {error.strerror}") from error
-    if size != _KEY_SIZE:
-        content[:] = bytes(len(content))
-        raise ConfigurationError(f"the key file {path} has not {_KEY_SIZE} bytes; it is no raw master key")
-    del content[_KEY_SIZE:]
-    return content

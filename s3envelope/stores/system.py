@@ -9,5 +9,5 @@ from s3envelope.core.ports import SystemPorts
 
 
 def system_ports() -> SystemPorts:
-    """Return the operating system's randomness, monotonic clock and process number."""
-    return SystemPorts(random=os.urandom, clock=time.monotonic, process_id=os.getpid)
+    """Return the operating system's randomness, clocks and process number."""
+    return SystemPorts(random=os.urandom, clock=time.monotonic, process_id=os.getpid, wall_clock=time.time)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,8 +19,10 @@ from pathlib import Path
 import platformdirs
 
 from s3envelope.errors import ConfigurationError
+from s3envelope.private_files import exclusively
 
 _MOST_TEXT = 64 << 20
+_PART_NAME = re.compile(r"part-([0-9]{1,5})-[0-9a-f]{16}", re.ASCII)
 
 
 def default_state_dir() -> Path:
@@ -56,18 +60,32 @@ class DirectoryUploadStates:
     @contextmanager
     def locked(self, name: tuple[str, ...]) -> Iterator[UploadEntry]:
         """Hold the lock of the folder, over threads and processes, while one upload is read and written."""
-        self._prepare()
+        self.prepare()
         # One lock file for all uploads: it is never removed, so nobody can hold the lock of a file that is gone.
-        with open(self._folder / "lock", "ab") as lock, _exclusive(lock.fileno()):
+        with open(self._folder / "lock", "ab") as lock, exclusively(lock.fileno()):
             yield UploadEntry(self._folder / _file_name(name))
 
-    def _prepare(self) -> None:
+    def is_gone(self, name: tuple[str, ...]) -> bool:
+        """Tell whether there is a folder, and nothing in it of an upload: it was ended, or somebody removed it."""
+        # Not `Path.exists`, which raises where the folder may not be searched.
+        return os.path.exists(self._folder / "lock") and not os.path.exists(self._folder / _file_name(name))
+
+    def prepare(self) -> None:
+        """Make the folder, if it is not there, and see that nobody else can write to it.
+
+        Raises:
+            ConfigurationError: It cannot be made, or others can.
+        """
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            mode = self._folder.stat().st_mode
+            status = self._folder.stat()
         except OSError as error:
             raise ConfigurationError(f"the state folder {self._folder} cannot be used: {error.strerror}") from error
-        if os.name == "posix" and mode & 0o022:
+        if os.name != "posix":
+            return
+        if status.st_uid not in (os.geteuid(), 0):
+            raise ConfigurationError(f"the state folder {self._folder} belongs to another user; use one of your own")
+        if status.st_mode & 0o022:
             raise ConfigurationError(f"others can write to the state folder {self._folder}; chmod it to 700")
 
 
@@ -78,7 +96,11 @@ class UploadEntry:
         self._path = path
 
     def read(self) -> StoredUpload | None:
-        """Return what is stored, unverified; `None` if nothing is."""
+        """Return what is stored, unverified; `None` if nothing is.
+
+        Raises:
+            OSError: It cannot be read.
+        """
         try:
             content = (self._path / "state").read_bytes()
         except FileNotFoundError:
@@ -96,25 +118,32 @@ class UploadEntry:
             if not (self._path / name).exists():
                 _replace(self._path / name, etag.encode() + b"\n" + ciphertext)
         _replace(self._path / "state", tag.encode("ascii") + b"\n" + text)
-        for stale in self._path.glob("part-*"):
+        for _, stale in self._part_files():
             if stale.name not in kept:
                 stale.unlink(missing_ok=True)
 
     def delete(self) -> None:
-        """Remove everything that is stored of the upload."""
-        for file in self._path.glob("*"):
-            file.unlink(missing_ok=True)
-        if self._path.exists():
-            self._path.rmdir()
+        """Remove everything that is stored of the upload.
+
+        Raises:
+            OSError: Something cannot be removed.
+        """
+        if self._path.is_dir():
+            shutil.rmtree(self._path)
 
     def _read_small(self) -> dict[int, tuple[str, bytes]]:
         parts = {}
-        for file in self._path.glob("part-*"):
+        for number, file in self._part_files():
             etag, _, ciphertext = file.read_bytes().partition(b"\n")
-            number = file.name.split("-")[1]
-            if number.isdigit():
-                parts[int(number)] = (etag.decode("utf-8", "replace"), ciphertext)
+            parts[number] = (etag.decode("utf-8", "replace"), ciphertext)
         return parts
+
+    def _part_files(self) -> Iterator[tuple[int, Path]]:
+        """Yield what this class wrote; whatever else lies there is somebody else's."""
+        for file in sorted(self._path.glob("part-*")):
+            match = _PART_NAME.fullmatch(file.name)
+            if match is not None and file.is_file():
+                yield int(match.group(1)), file
 
 
 def _file_name(name: tuple[str, ...]) -> str:
@@ -134,24 +163,3 @@ def _replace(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-
-
-@contextmanager
-def _exclusive(descriptor: int) -> Iterator[None]:
-    """Hold an advisory lock of the operating system on an open file."""
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined]
-        try:
-            yield
-        finally:
-            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined]
-        return
-    import fcntl
-
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
