@@ -198,7 +198,7 @@ class IndexedUpload:
                 )
             return self._completion(end)
 
-    def index_sent(self, etag: str) -> None:
+    def end_sent(self, etag: str) -> None:
         """Record the ETag of the part that carries the index."""
         with self._lock:
             if self._end is not None:

@@ -16,6 +16,7 @@ from s3envelope.core.envelope import Envelope, is_envelope_name, open_header
 from s3envelope.core.index import INDEX_PROBE_SIZE, open_index, size_of_index_at_end
 from s3envelope.core.kdf import BodyKey
 from s3envelope.core.layout import Layout
+from s3envelope.core.occurrences import ObjectName
 from s3envelope.core.ports import ByteSource, MaterialsManager
 from s3envelope.core.ranges import LAST_SEGMENT, AnswerHead, ByteRange, Extent, check_answer, normalised_etag
 from s3envelope.core.secret import SecretBytes
@@ -232,10 +233,10 @@ class ObjectOpener:
             return open_header(data_key, envelope.header, envelope.context, self._name)
 
         object_key, body_key = self._materials.open_with_data_key(
-            envelope.encrypted_data_keys, envelope.context, attempt
+            envelope.encrypted_data_keys, envelope.context, attempt, about=ObjectName(*self._scope[1:])
         )
         object_key.wipe()
-        self._sessions.check((*self._scope, *_version(answer.head)), body_key.commitment)
+        self._sessions.check((*self._scope, *version_of(answer.head)), body_key.commitment)
         if envelope.header.indexed:
             layout = self._read_index(body_key, answer.head, extent.total)
         else:
@@ -253,7 +254,7 @@ class ObjectOpener:
 
     def _tail(self, head: AnswerHead, total: int, size: int) -> bytes:
         wanted = ByteRange.suffix(size)
-        condition = _same_version(head)
+        condition = same_version(head)
         answer = self._fetch(wanted, condition)
         if answer is None:
             raise TruncatedObjectError("the server has no bytes where the index of the object must be")
@@ -272,7 +273,7 @@ class ObjectOpener:
         """Ask again for a range of an indexed object, now that its layout is known."""
         ciphertext_start, ciphertext_end = unlocked.layout.span(start, end)
         wanted = ByteRange(ciphertext_start, ciphertext_end - 1)
-        condition = _same_version(first.head)
+        condition = same_version(first.head)
         answer = self._fetch(wanted, condition)
         if answer is None:
             raise TruncatedObjectError("the server says that a range which the index proves does not exist")
@@ -304,31 +305,34 @@ class ObjectOpener:
         if not unlocked.layout.indexed:
             self._stream(tail, unlocked, total, total).prove()
         if requested is None or requested.resolve(total)[0] < total:
-            raise TruncatedObjectError("the server says that a range does not exist which the object has")
+            # An honest server says so of an object that was replaced by a longer one before its end was read.
+            raise TruncatedObjectError(
+                "the server says that a range does not exist which the object has. If it is being replaced, read again"
+            )
         return OpenedObject(unlocked.envelope, total, total, total, None, tail, answer_changed=True)
 
 
 def _extent_of(answer: Answer, wanted: ByteRange | None) -> Extent:
     """Return what `check_answer` does; of an answer that breaks its rules, say first if the object is none of ours.
 
-    An empty object of somebody else, such as a folder marker, is not a cut object of ours.
+    An empty object of somebody else, such as a folder marker, is not a cut object of ours. Nor is an answer of a stub.
     """
     try:
         return check_answer(answer.head, wanted)
-    except TruncatedObjectError:
+    except (TruncatedObjectError, ObjectChangedError):
         if not any(is_envelope_name(name) for name in answer.metadata):
             Envelope.parse(answer.metadata)
         raise
 
 
-def _version(head: AnswerHead) -> tuple[str, str]:
+def version_of(head: AnswerHead) -> tuple[str, str]:
     """Return what names the version of an answer. The version "null" is overwritten in place: its ETag names it."""
     if head.version_id not in (None, _UNVERSIONED):
         return "version", head.version_id or ""
     return "etag", normalised_etag(head.etag or "")
 
 
-def _same_version(head: AnswerHead) -> Condition:
+def same_version(head: AnswerHead) -> Condition:
     """Return the condition that ties a further request to the version of an answer."""
     if head.version_id not in (None, _UNVERSIONED):
         return Condition(version_id=head.version_id)

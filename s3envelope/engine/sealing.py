@@ -10,10 +10,11 @@ from __future__ import annotations
 import io
 import itertools
 import threading
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from typing import NoReturn, Protocol
 
 from s3envelope.core.kdf import BodyKey
+from s3envelope.core.layout import run_size
 from s3envelope.core.ports import ByteSource, ProcessId
 from s3envelope.core.segments import (
     NONCE_SIZE,
@@ -25,11 +26,13 @@ from s3envelope.core.segments import (
     segment_nonce,
 )
 from s3envelope.engine.buffers import ResultBuffer
+from s3envelope.engine.kept import Kept, KeptBudget, plaintext_offset
 from s3envelope.engine.sources import PlaintextSource, read_fully
 from s3envelope.errors import ConfigurationError, SourceChangedError, UnsupportedOperationError
 
-# How many segments the source is read for at once. More would save little, and keep the allocator busy.
-_BATCH_COUNT = 4
+# How many segments are sealed at once. More would save little, and not stay in the CPU's cache.
+_PIECE_COUNT = 4
+_PIECE_SIZE = _PIECE_COUNT * SEALED_SEGMENT_SIZE
 
 
 class Attempt:
@@ -117,8 +120,8 @@ class SealedRun:
         self._process_id = process_id
         self._owner = process_id()
         self._lock = threading.RLock()
-        self._kept_index = -1
-        self._kept = b""
+        self._piece = _Piece()
+        self._ahead: Kept | None = None
 
     @property
     def size(self) -> int:
@@ -129,8 +132,18 @@ class SealedRun:
     def attempt(self) -> Attempt:
         return self._attempt
 
+    def keep(self, budget: KeptBudget) -> Callable[[], None]:
+        """Seal the body once for all passes, as far as the budget goes; return what must be called in the end.
+
+        It is sealed at the first read. Later passes do not read the source, but take its reports of progress along.
+        """
+        kept = Kept(budget, budget.reserve(self.size))
+        with self._lock:
+            self._ahead = kept if kept.size else None
+        return kept.drop
+
     def read_at(self, position: int, size: int) -> bytes:
-        """Return up to `size` bytes of ciphertext at `position`.
+        """Return `size` bytes of ciphertext at `position`, or what is left; of more than 256 KiB perhaps fewer.
 
         Raises:
             SourceChangedError: The source gives other or fewer bytes than before; none of them is returned.
@@ -141,15 +154,43 @@ class SealedRun:
             return b""
         with self._lock:
             self._check_usable()
-            first, offset = divmod(position, SEALED_SEGMENT_SIZE)
-            if end <= (first + 1) * SEALED_SEGMENT_SIZE:
-                return self._segment(first)[offset : offset + end - position]
-            return self._many(position, end)
+            if self._ahead is not None and position < self._ahead.size:
+                return self._read_ahead(self._ahead, position, end)
+            return self._read(position, end)
+
+    def _read(self, position: int, end: int) -> bytes:
+        """Return ciphertext up to `end`; of more than a piece, what is at hand: it is still in the CPU's cache."""
+        piece = self._piece
+        if not piece.start <= position < piece.end:
+            self._seal(position, end)
+        taken = piece.copy(position, end)
+        if position + len(taken) == end or end - position > _PIECE_SIZE:
+            return taken
+        self._seal(piece.end, end)
+        return b"".join((taken, piece.view(piece.start, end)))
+
+    def _read_ahead(self, kept: Kept, position: int, end: int) -> bytes:
+        """Return ciphertext that begins where it is kept."""
+        if kept.ciphertext is None:
+            kept.ciphertext = memoryview(b"".join(self._read_all(kept.size)))
+        end = min(end, position + _PIECE_SIZE)
+        piece = bytes(kept.ciphertext[position : min(end, kept.size)])
+        if end > kept.size:
+            return piece + self._read(kept.size, end)
+        # Reading nothing there moves the progress of a transfer, and lets one that was cancelled end.
+        self._source.read_at(min(plaintext_offset(end), self._attempt.plaintext_size), 0)
+        return piece
+
+    def _read_all(self, end: int) -> Iterator[bytes]:
+        position = 0
+        while position < end:
+            yield (piece := self._read(position, end))
+            position += len(piece)
 
     def rewind(self, position: int) -> None:
         """Begin another pass at `position`: nothing kept of the earlier pass is used, the source is read again."""
         with self._lock:
-            self._kept_index, self._kept = -1, b""
+            self._piece.forget()
             segment = min(position // SEALED_SEGMENT_SIZE, self._attempt.segment_count)
             self._source.rewind(min(segment * SEGMENT_SIZE, self._attempt.plaintext_size))
 
@@ -159,76 +200,92 @@ class SealedRun:
         if self._attempt.dead:
             self._attempt.die("changed in an earlier pass")
 
-    def _many(self, position: int, end: int) -> bytes:
-        """Return ciphertext of several segments."""
-        buffer = ResultBuffer(end - position)
-        index, offset = divmod(position, SEALED_SEGMENT_SIZE)
-        batch = _Batch(self._source, self._attempt, (end - 1) // SEALED_SEGMENT_SIZE)
-        filled = 0
-        while filled < end - position:
-            sealed_size = self._attempt.sealed_size(index)
-            out = buffer.view[filled : filled + sealed_size - offset]
-            if len(out) == sealed_size:
-                self._produce(index, batch.segment(index), out)
-            else:
-                out[:] = self._segment(index, batch)[offset : offset + len(out)]
-            filled += len(out)
-            index, offset = index + 1, 0
-            out.release()
-        return buffer.take(filled)
+    def _seal(self, position: int, end: int) -> None:
+        """Let the piece be the segments from `position` on, as many as it holds: nothing behind `end` is read."""
+        first = position // SEALED_SEGMENT_SIZE
+        last = min((end - 1) // SEALED_SEGMENT_SIZE, first + _PIECE_COUNT - 1)
+        plaintext = memoryview(self._plaintext(first, last))
+        start = first * SEALED_SEGMENT_SIZE
+        size = min((last + 1) * SEALED_SEGMENT_SIZE, self.size) - start
+        out = self._piece.begin(size)
+        for index in range(first, last + 1):
+            sealed, out = out[:SEALED_SEGMENT_SIZE], out[SEALED_SEGMENT_SIZE:]
+            nonce = segment_nonce(self._attempt.nonce_start, index)
+            self._sealer.seal_into(self._first_segment + index, nonce, plaintext[:SEGMENT_SIZE], sealed)
+            plaintext = plaintext[SEGMENT_SIZE:]
+            # INVARIANT: the tag is confirmed before a byte can be returned.
+            self._attempt.confirm(index, bytes(sealed[-TAG_SIZE:]))
+        self._piece.end_at(start, size)
 
-    def _segment(self, index: int, batch: _Batch | None = None) -> bytes:
-        """Return a whole sealed segment, kept for the next small read."""
-        if index != self._kept_index:
-            plaintext = (batch or _Batch(self._source, self._attempt, index)).segment(index)
-            buffer = ResultBuffer(self._attempt.sealed_size(index))
-            self._produce(index, plaintext, buffer.view)
-            self._kept_index, self._kept = index, buffer.take(len(buffer.view))
-        return self._kept
-
-    def _produce(self, index: int, plaintext: bytes | memoryview, out: memoryview) -> None:
-        # INVARIANT: the tag is confirmed before a byte is returned.
-        nonce = segment_nonce(self._attempt.nonce_start, index)
-        self._sealer.seal_into(self._first_segment + index, nonce, plaintext, out)
-        self._attempt.confirm(index, bytes(out[-TAG_SIZE:]))
-
-
-class _Batch:
-    """The plaintext of consecutive segments, for one read of ciphertext; the source is read for many at a time.
-
-    Args:
-        last_index: Of the last segment that is needed; nothing behind it is read.
-    """
-
-    def __init__(self, source: PlaintextSource, attempt: Attempt, last_index: int) -> None:
-        self._source = source
-        self._attempt = attempt
-        self._last_index = last_index
-        self._first = self._end = 0
-        self._plaintext = memoryview(b"")
-
-    def segment(self, index: int) -> memoryview:
-        """Return the plaintext of a segment.
+    def _plaintext(self, first: int, last: int) -> bytes | memoryview:
+        """Return the plaintext of consecutive segments.
 
         Raises:
             SourceChangedError: The source has another size than before.
         """
-        if not self._first <= index < self._end:
-            self._read(index)
-        start = (index - self._first) * SEGMENT_SIZE
-        return self._plaintext[start : start + SEGMENT_SIZE]
-
-    def _read(self, index: int) -> None:
-        end = min(index + _BATCH_COUNT, self._last_index + 1)
-        start = index * SEGMENT_SIZE
-        wanted = min(end * SEGMENT_SIZE, self._attempt.plaintext_size) - start
+        start = first * SEGMENT_SIZE
+        wanted = min((last + 1) * SEGMENT_SIZE, self._attempt.plaintext_size) - start
         # INVARIANT: the plaintext of a segment is held in an immutable object before it is sealed, so that a source
         # that changes meanwhile cannot split ciphertext and tag.
         plaintext = self._source.read_at(start, wanted)
         if len(plaintext) != wanted:
             less = len(plaintext) < wanted
             self._attempt.die("has fewer bytes than when the call began" if less else "returns more than was asked for")
-        self._first, self._end, self._plaintext = index, end, memoryview(plaintext)
+        return plaintext
+
+
+class _Piece:
+    """Consecutive sealed segments, in a buffer that is used again and again: fresh memory costs more than sealing.
+
+    `start` and `end` are positions in the ciphertext; both are 0 while there is nothing that may be returned.
+    """
+
+    __slots__ = ("_buffer", "end", "start")
+
+    def __init__(self) -> None:
+        self.start = self.end = 0
+        self._buffer = memoryview(b"")
+
+    def begin(self, size: int) -> memoryview:
+        """Return the buffer to write to."""
+        # INVARIANT: what is half written, or written by a failed attempt, is never returned.
+        self.forget()
+        if len(self._buffer) < size:
+            self._buffer = memoryview(bytearray(size))
+        return self._buffer[:size]
+
+    def end_at(self, start: int, size: int) -> None:
+        """Let what was written be the piece, at its place in the ciphertext."""
+        self.start, self.end = start, start + size
+
+    def view(self, position: int, end: int) -> memoryview:
+        """Return what is here of a stretch that begins in the piece; it changes with the next piece."""
+        return self._buffer[position - self.start : min(end, self.end) - self.start]
+
+    def copy(self, position: int, end: int) -> bytes:
+        """Return the same for good."""
+        return bytes(self.view(position, end))
+
+    def forget(self) -> None:
+        """Let there be nothing."""
+        self.start = self.end = 0
+
+
+class FixedCiphertext(Protocol):
+    """Ciphertext that is the same whenever it is read."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        ...
+
+    def read_at(self, position: int, size: int) -> bytes:
+        """Return up to `size` bytes at `position`: none only at the end, and all of them if they are few."""
+        ...
+
+    def rewind(self, position: int) -> None:
+        """Begin another pass at `position`."""
+        ...
 
 
 class CiphertextReader:
@@ -238,14 +295,15 @@ class CiphertextReader:
     would sign other bytes than are sent.
     """
 
-    def __init__(self, run: SealedRun) -> None:
+    def __init__(self, run: FixedCiphertext) -> None:
         self._run = run
         self._position = 0
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return up to `size` bytes, or the rest."""
-        wanted = self._run.size - self._position if size is None or size < 0 else size
-        piece = self._run.read_at(self._position, wanted)
+        """Return `size` bytes, fewer at the end, or the rest; of more than 256 KiB perhaps fewer."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(self._run.size), b""))
+        piece = self._run.read_at(self._position, size)
         self._position += len(piece)
         return piece
 
@@ -294,3 +352,21 @@ def sealed_segments(source: ByteSource, body_key: BodyKey, nonce_start: bytes, *
         yield bytes(out)
         if len(plaintext) < SEGMENT_SIZE:
             return
+
+
+def seal_at_once(plaintext: bytes, body_key: BodyKey, nonce_start: bytes) -> bytes:
+    """Return the run of a small body that is in memory, and cannot change.
+
+    Args:
+        plaintext: The whole object.
+        nonce_start: 12 random bytes that nothing else uses.
+    """
+    sealer, buffer, filled = SegmentSealer(body_key, 0), ResultBuffer(run_size(len(plaintext))), 0
+    view = memoryview(plaintext)
+    for index in range(len(plaintext) // SEGMENT_SIZE + 1):
+        piece = view[index * SEGMENT_SIZE : (index + 1) * SEGMENT_SIZE]
+        out = buffer.view[filled : filled + len(piece) + SEGMENT_OVERHEAD]
+        sealer.seal_into(index, segment_nonce(nonce_start, index), piece, out)
+        filled += len(out)
+        out.release()
+    return buffer.take(filled)

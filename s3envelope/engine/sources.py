@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sized
 from typing import Protocol, cast
 
 from s3envelope.core.ports import ByteSource, SeekableSource
@@ -53,9 +54,7 @@ class StreamSource:
     def __init__(self, stream: SeekableSource) -> None:
         self._stream = stream
         self._start = stream.tell()
-        # Some streams return None from seek(): only tell() is asked.
-        stream.seek(0, io.SEEK_END)
-        self._size = max(0, stream.tell() - self._start)
+        self._size = max(0, _end_of(stream) - self._start)
         stream.seek(self._start)
 
     @property
@@ -68,6 +67,31 @@ class StreamSource:
 
     def rewind(self, offset: int) -> None:
         self._stream.seek(self._start + offset)
+
+
+class SourceReader:
+    """Reads a source once, from front to back."""
+
+    def __init__(self, source: PlaintextSource) -> None:
+        self._source = source
+        self._position = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes, or the rest."""
+        left = max(0, self._source.size - self._position)
+        piece = bytes(self._source.read_at(self._position, left if size < 0 else min(size, left)))
+        self._position += len(piece)
+        return piece
+
+
+def _end_of(stream: SeekableSource) -> int:
+    try:
+        # Some streams return None from seek(): only tell() is asked.
+        stream.seek(0, io.SEEK_END)
+    except TypeError:
+        # The chunks of s3transfer's older S3Transfer seek from their start only; they have a length.
+        return len(cast(Sized, stream))
+    return stream.tell()
 
 
 def read_fully(stream: ByteSource, size: int) -> bytes:

@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterator
 
 from s3envelope.core.kdf import BodyKey
-from s3envelope.core.layout import Segment
+from s3envelope.core.layout import Segment, run_size
 from s3envelope.core.ports import ByteSource
 from s3envelope.core.ranges import Extent
 from s3envelope.core.segments import (
@@ -27,8 +27,9 @@ from s3envelope.errors import DecryptionError, SegmentAuthenticationError, Trunc
 _SKIP_SIZE = 65536
 # How much ciphertext is read at once. More would save little, and keep the allocator busy.
 _AHEAD_SIZE = 4 * SEALED_SEGMENT_SIZE
-# From which size on a buffer grows with what was verified.
-_BLOCK_SIZE = 1 << 20
+# The most that is allocated for what was not verified yet; beyond, a buffer grows with what was.
+_RESERVED_SIZE = 64 << 20
+_BLOCK_SIZE = 4 * SEGMENT_SIZE
 _NOTHING = memoryview(b"")
 
 
@@ -40,6 +41,14 @@ class _AnswerBody:
         self._extent = extent
         self._position = extent.start
         self._ahead = _NOTHING
+
+    def at_hand(self, start: int, size: int) -> memoryview | None:
+        """Return `size` bytes at `start`, if they were read already and come next."""
+        if start != self._position or size > len(self._ahead):
+            return None
+        taken, self._ahead = self._ahead[:size], self._ahead[size:]
+        self._position += size
+        return taken
 
     def take(self, start: int, size: int, needed: int) -> memoryview:
         """Return `size` bytes at `start`.
@@ -63,7 +72,8 @@ class _AnswerBody:
         # with a rest, the connection could not be used again. Of a whole object, sent for a range, the rest stays.
         rest = self._extent.end - self._position
         if rest <= SEGMENT_OVERHEAD:
-            read_fully(self._source, rest - len(self._ahead))
+            if rest > len(self._ahead):
+                read_fully(self._source, rest - len(self._ahead))
             # One more read at the end lets the transport check its own checksum and length.
             self._source.read(1)
 
@@ -96,6 +106,9 @@ class VerifiedStream:
         segments: The segments to open, ascending; all of them are opened, also those that hold no wanted byte.
         body_key: Of the object; not kept.
         start, end: Which plaintext to release, half-open.
+
+    Attributes:
+        opened_count: How many segments were opened.
     """
 
     def __init__(
@@ -115,6 +128,7 @@ class VerifiedStream:
         self._missing = end - start
         self._chunk = _NOTHING
         self._failure: BaseException | None = None
+        self.opened_count = 0
 
     def read(self, size: int | None = -1) -> bytes:
         """Return up to `size` verified bytes, or the rest; `b""` only at the proved end.
@@ -127,7 +141,7 @@ class VerifiedStream:
             raise self._failure
         wanted = self._missing if size is None or size < 0 else min(size, self._missing)
         try:
-            released = self._release(wanted) if wanted <= _BLOCK_SIZE else self._release_blocks(wanted)
+            released = self._release(wanted) if wanted <= _RESERVED_SIZE else self._release_blocks(wanted)
             # INVARIANT: the last wanted byte leaves only after every segment was opened, the empty one at the end too:
             # a caller that stops at the claimed length must not be told a length that nobody proved.
             if self._missing == 0:
@@ -155,23 +169,21 @@ class VerifiedStream:
 
     def _release_blocks(self, wanted: int) -> bytes:
         """Return many bytes. The buffer grows with what was verified: the size is only a claim of the server."""
-        released = io.BytesIO()
+        released = io.BytesIO(bytes(_RESERVED_SIZE))
         while released.tell() < wanted and (block := self._release(min(wanted - released.tell(), _BLOCK_SIZE))):
             released.write(block)
+        # INVARIANT: what was reserved and not written does not leave as if it were plaintext.
+        released.truncate()
         return released.getvalue()
 
     def _release(self, wanted: int) -> bytes:
-        if wanted <= len(self._chunk):
-            # Small reads are many.
-            released = bytes(self._chunk[:wanted])
-            self._chunk = self._chunk[wanted:]
-            self._missing -= wanted
-            return released
+        if wanted <= SEGMENT_SIZE:
+            return self._release_little(wanted)
         buffer = ResultBuffer(wanted)
         filled = 0
         while filled < wanted:
             if not self._chunk:
-                count = self._open_next(buffer.view[filled:])
+                count = self._open_next(buffer.view[filled:], wanted)
                 if count is None:
                     break
                 filled += count
@@ -182,8 +194,22 @@ class VerifiedStream:
         self._missing -= filled
         return buffer.take(filled)
 
-    def _open_next(self, out: memoryview) -> int | None:
+    def _release_little(self, wanted: int) -> bytes:
+        """Return bytes of at most two segments, for which a buffer would cost more than it saves."""
+        pieces, left = [], wanted
+        while left and (self._chunk or self._open_next(_NOTHING, wanted) is not None):
+            piece = self._chunk[:left]
+            self._chunk = self._chunk[len(piece) :]
+            pieces.append(piece)
+            left -= len(piece)
+        self._missing -= wanted - left
+        return b"".join(pieces)
+
+    def _open_next(self, out: memoryview, wanted: int = 0) -> int | None:
         """Open the next segment: to `out` if it is wanted as a whole and fits, else to the chunk.
+
+        Args:
+            wanted: How many bytes the caller is going to release at once.
 
         Returns:
             The number of bytes in `out`; `None` at the end, after every segment was opened.
@@ -194,19 +220,31 @@ class VerifiedStream:
             return None
         if self._opener is None:
             raise DecryptionError("the stream has ended")
-        sealed = self._sealed(segment, needed=len(out) // SEGMENT_SIZE * SEALED_SEGMENT_SIZE)
-        first = max(self._start - segment.plaintext_start, 0)
-        last = max(self._end - segment.plaintext_start, 0)
-        size = segment.plaintext_size
+        size, plaintext_start = segment.plaintext_size, segment.plaintext_start
+        sealed = self._sealed(segment, size + SEGMENT_OVERHEAD, wanted)
+        first = max(self._start - plaintext_start, 0)
+        last = max(self._end - plaintext_start, 0)
         if first == 0 and 0 < size <= min(last, len(out)):
             # INVARIANT: `out` is a buffer of this stream. It is given to the caller after every segment in it opened.
             self._opener.open_into(segment.run.number, segment.index, sealed, out[:size])
+            self.opened_count += 1
             return size
         self._chunk = memoryview(self._opener.open(segment.run.number, segment.index, sealed))[first:last]
+        self.opened_count += 1
         return 0
 
-    def _sealed(self, segment: Segment, *, needed: int) -> memoryview:
-        sealed = self._body.take(segment.ciphertext_start, segment.sealed_size, needed)
+    def _needed(self, segment: Segment, wanted: int) -> int:
+        """Return how many bytes of ciphertext, of this segment and of those behind it, a release takes at least."""
+        run, goal = segment.run, self._end - self._missing + wanted - segment.run.plaintext_start
+        if goal >= run.plaintext_size:
+            return run_size(run.plaintext_size) - segment.index * SEALED_SEGMENT_SIZE
+        return ((goal - 1) // SEGMENT_SIZE + 1 - segment.index) * SEALED_SEGMENT_SIZE
+
+    def _sealed(self, segment: Segment, size: int, wanted: int) -> memoryview:
+        start = segment.ciphertext_start
+        sealed = self._body.at_hand(start, size)
+        if sealed is None:
+            sealed = self._body.take(start, size, self._needed(segment, wanted))
         pinned = segment.run.nonce_start
         if pinned is not None and sealed[:NONCE_SIZE] != segment_nonce(pinned, segment.index):
             raise SegmentAuthenticationError("a segment of the object is from a superseded upload of its part")

@@ -54,6 +54,9 @@ class PlainUpload:
         self._owner = ports.process_id()
         self._last_number = None if plaintext_size is None else max(1, -(-plaintext_size // part_size))
         self._parts: dict[int, _Part] = {}
+        # The largest number of all parts, and that of the part that ends the run: behind it there is none.
+        self._highest = 0
+        self._ending: int | None = None
         self._end: tuple[tuple[int, str], ...] | None = None
         self._end_attempt: Attempt | None = None
         self._over = False
@@ -86,6 +89,8 @@ class PlainUpload:
                 # INVARIANT: registered before anything is produced.
                 attempt = Attempt(self._ports.random(NONCE_SIZE), source.size, ends_run=ends)
                 part = self._parts[number] = _Part(attempt, _Progress.FAILED)
+                self._highest = max(self._highest, number)
+                self._ending = number if ends else self._ending
             self._count(part.attempt.segment_count)
             run = self._run(source, part.attempt, number)
             part.progress = _Progress.IN_FLIGHT
@@ -179,8 +184,8 @@ class PlainUpload:
                 f"part {number} has another size than in an earlier call, which failed but may have been stored; "
                 "upload the same bytes again, or abort"
             )
-        higher = any(other > number for other in self._parts) if ends else False
-        if higher or any(other < number and known.attempt.ends_run for other, known in self._parts.items()):
+        is_behind_end = self._ending is not None and self._ending < number
+        if is_behind_end or (ends and number < self._highest):
             raise UnsupportedOperationError(
                 f"part {number} of {self._part_size}-byte parts cannot be where it is: a shorter part is the last one"
             )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Protocol
 
 from s3envelope.core.ports import ByteSource, SpillFile
-from s3envelope.engine.sealing import CiphertextReader, SealedRun
-from s3envelope.engine.streams import VerifiedStream
+from s3envelope.engine.sealing import CiphertextReader, FixedCiphertext
 from s3envelope.errors import S3EnvelopeError
 
 _AHEAD_SIZE = 8192
@@ -28,10 +27,10 @@ class UploadBody(CiphertextReader):
     s3transfer reports progress from the plaintext source: what it calls on the body of a request is passed on.
     """
 
-    def __init__(self, run: SealedRun, plaintext: object) -> None:
+    def __init__(self, run: FixedCiphertext, plaintext: object) -> None:
         super().__init__(run)
         self.failure: Exception | None = None
-        self._plaintext = plaintext
+        self.plaintext = plaintext
 
     def read(self, size: int | None = -1) -> bytes:
         """See `CiphertextReader.read`."""
@@ -55,13 +54,13 @@ class UploadBody(CiphertextReader):
         self._pass_on("disable_callback")
 
     def _pass_on(self, name: str) -> None:
-        method = getattr(self._plaintext, name, None)
+        method = getattr(self.plaintext, name, None)
         if callable(method):
             method()
 
 
 class SpilledBody:
-    """Ciphertext of a source that could be read once only."""
+    """Ciphertext that is at hand as a whole: of a small body, or of a source that could be read once only."""
 
     def __init__(self, spill: SpillFile, size: int) -> None:
         self._spill = spill
@@ -90,16 +89,35 @@ class SpilledBody:
         raise TypeError("the body of an upload cannot be copied or pickled")
 
 
+class PlaintextStream(Protocol):
+    """Plaintext that may be released; reading on after an error raises it again."""
+
+    def read(self, size: int | None = -1) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
 class PlaintextRaw(io.RawIOBase):
     """The raw stream inside the `StreamingBody` of an answer.
 
     Args:
-        stream: Verified plaintext.
+        stream: Verified plaintext; or what the caller wants unverified.
         answer: The original `StreamingBody`, to close.
+        on_end: Called once, with the size that was read: at the end of the stream, or when this is closed before. It
+            must neither wait nor raise.
+        on_failure: Called with what a read is going to raise. It must not raise.
     """
 
-    def __init__(self, stream: VerifiedStream, answer: Any) -> None:
+    def __init__(
+        self,
+        stream: PlaintextStream,
+        answer: Any,
+        on_end: Callable[[int], None] | None = None,
+        on_failure: Callable[[BaseException], None] | None = None,
+    ) -> None:
         super().__init__()
+        self._on_failure = on_failure
+        self._on_end = on_end
         self._stream = stream
         self._answer = answer
         self._position = 0
@@ -117,7 +135,14 @@ class PlaintextRaw(io.RawIOBase):
             more = self._read_on(wanted if wanted < 0 else wanted - len(piece))
             piece = piece + more if piece else more
         self._position += len(piece)
+        if wanted < 0 or (wanted > 0 and not piece):
+            self._tell_end()
         return piece
+
+    def _tell_end(self) -> None:
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end(self._position)
 
     def peek(self, size: int = 0) -> bytes:
         """Return what comes next without moving: `readline` looks for the end of a line here, not byte by byte."""
@@ -128,9 +153,11 @@ class PlaintextRaw(io.RawIOBase):
     def _read_on(self, size: int) -> bytes:
         try:
             return self._stream.read(size)
-        except BaseException:
+        except BaseException as error:
             # Nothing more is read after a failure; half an answer must not stay on a connection of the pool.
             self._answer.close()
+            if self._on_failure is not None:
+                self._on_failure(error)
             raise
 
     def readall(self) -> bytes:
@@ -155,6 +182,7 @@ class PlaintextRaw(io.RawIOBase):
         if not self.closed:
             self._stream.close()
             self._answer.close()
+            self._tell_end()
         super().close()
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +16,22 @@ from botocore.exceptions import ClientError
 from s3envelope.core.context import EncryptionContext
 from s3envelope.core.envelope import Envelope, open_header, without_envelope
 from s3envelope.core.kdf import BodyKey
+from s3envelope.core.occurrences import ObjectName
 from s3envelope.core.ports import Keyring, MaterialsManager
 from s3envelope.core.ranges import ByteRange
 from s3envelope.core.secret import SecretBytes
 from s3envelope.engine.opening import ReadPolicy
 from s3envelope.errors import ConfigurationError, NotEncryptedError, ObjectChangedError, UnsupportedOperationError
+from s3envelope.formats import names
+from s3envelope.formats.s3ec.metadata import is_reserved_name
+from s3envelope.formats.s3ec.model import S3ecEnvelope
+from s3envelope.s3 import s3ec_copies
+from s3envelope.s3.auditing import about_copy, undertaken
 from s3envelope.s3.config import EnvelopeConfig
 from s3envelope.s3.copy_sources import CONDITIONS, CopySource, conditions_hold
 from s3envelope.s3.range_reader import RangeReader
 from s3envelope.s3.responses import drop_wire_coding
+from s3envelope.s3.s3ec_reads import check_format
 from s3envelope.s3.sizes import error_answer
 from s3envelope.s3.writes import ENTRIES_PARAMETER, validate
 
@@ -40,7 +48,7 @@ PRESERVED = (
     "ContentType",
     "Expires",
 )
-_NOT_FOUND = 404
+_CUSTOMER_KEYS = ("SSECustomerKey", "CopySourceSSECustomerKey")
 _CHANGES_ON_SELF_COPY = ("StorageClass", "ServerSideEncryption", "SSECustomerKey", "WebsiteRedirectLocation")
 
 
@@ -84,13 +92,15 @@ class Source:
         reader: Who looks at it and opens it.
         where: The object.
         answer: The raw answer to HEAD.
-        envelope: `None` if the source is not encrypted.
+        envelope: `None` if the source is not encrypted, or of an Amazon format.
+        s3ec: Its description in an Amazon format.
     """
 
     reader: Reader
     where: CopySource
     answer: Mapping[str, Any]
     envelope: Envelope | None
+    s3ec: S3ecEnvelope | None = None
 
     @property
     def etag(self) -> str:
@@ -119,9 +129,14 @@ def find_source(seam: Seam, reader: Reader, arguments: Mapping[str, Any], operat
     if not conditions_hold(arguments, answer["ETag"], answer["LastModified"]):
         message = "At least one of the pre-conditions you specified did not hold"
         raise seam.error("PreconditionFailed", error_answer("PreconditionFailed", message, 412), operation)
+    stored = answer.get("Metadata") or {}
+    check_format(reader.config, stored)
     try:
-        envelope = Envelope.parse(answer.get("Metadata") or {})
+        envelope = Envelope.parse(stored)
     except NotEncryptedError:
+        s3ec = s3ec_copies.source_envelope(seam, reader, where, parameters, answer)
+        if s3ec is not None:
+            return Source(reader, where, answer, None, s3ec)
         if seam.config.unencrypted == "refuse":
             raise
         return Source(reader, where, answer, None)
@@ -134,9 +149,9 @@ def _as_copy_error(
     seam: Seam, reader: Reader, error: ClientError, parameters: dict[str, Any], operation: str
 ) -> ClientError:
     """Return the error that S3 gives to a copy, which unlike one to HEAD has a code."""
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code, message, answer = str(error.response["Error"].get("Code", "")), str(error), dict(error.response)
-    if status == _NOT_FOUND:
+    if code.isdigit():
+        # The answer to a HEAD has no body that could tell more.
         try:
             reader.raw("GetObject", parameters)["Body"].close()
         except ClientError as telling:
@@ -154,6 +169,7 @@ def destination_arguments(seam: Seam, source: Source, arguments: Mapping[str, An
         UnsupportedOperationError: The copy would share the body's key with readers of other keys, unasked.
         DecryptionError, KeyringError: The source does not open.
     """
+    refuse_other_format(seam, "the copy of an object of the format SE1")
     given = dict(arguments)
     entries = given.pop(ENTRIES_PARAMETER, None)
     _check_sharing(seam, source, share_key=bool(given.pop(SHARE_KEY_PARAMETER, False)))
@@ -167,13 +183,29 @@ def destination_arguments(seam: Seam, source: Source, arguments: Mapping[str, An
     object_key, body_key = _open(source, envelope)
     body_key.wipe()
     with object_key:
-        new = seam.envelopes.rewrap(object_key, envelope.header, key, context, user_metadata)
+        header = envelope.header
+        new = seam.envelopes.rewrap(
+            object_key, header, ObjectName(bucket, key), context, user_metadata, bound=header.bound
+        )
     new.body_key.wipe()
     for condition in CONDITIONS:
         given.pop(condition, None)
     # INVARIANT: the copy is tied to the very header that was read; else a new body could get an old header.
     given.update(Metadata=new.metadata, MetadataDirective="REPLACE", CopySourceIfMatch=source.etag)
     return given
+
+
+def refuse_other_format(seam: Seam, what: str) -> None:
+    """Refuse what would write SE1 with a client that is to write another format.
+
+    Raises:
+        UnsupportedOperationError: It is.
+    """
+    if seam.config.write_format != names.SE1:
+        raise UnsupportedOperationError(
+            f"{what} is refused: it would be SE1 again, and this client writes {seam.config.write_format}. Instead, "
+            "read the object and put it, or use a client with write_format='se1'"
+        )
 
 
 def _check_sharing(seam: Seam, source: Source, *, share_key: bool) -> None:
@@ -189,7 +221,10 @@ def _open(source: Source, envelope: Envelope) -> tuple[SecretBytes, BodyKey]:
     def attempt(data_key: SecretBytes) -> tuple[SecretBytes, BodyKey]:
         return open_header(data_key, envelope.header, envelope.context, source.where.key)
 
-    return source.reader.materials.open_with_data_key(envelope.encrypted_data_keys, envelope.context, attempt)
+    name = ObjectName(source.where.bucket, source.where.key)
+    return source.reader.materials.open_with_data_key(
+        envelope.encrypted_data_keys, envelope.context, attempt, about=name
+    )
 
 
 def take_metadata(arguments: dict[str, Any], source: Source) -> dict[str, str]:
@@ -205,16 +240,33 @@ def take_metadata(arguments: dict[str, Any], source: Source) -> dict[str, str]:
     return without_envelope(source.answer.get("Metadata") or {})
 
 
+def s3ec_arguments(seam: Seam, source: Source, envelope: S3ecEnvelope, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a copy of an object of an Amazon format; see `s3ec_copies.arguments_of`."""
+    given = dict(arguments)
+    replaces = given.get("MetadataDirective") == "REPLACE"
+    metadata = take_metadata(given, source)
+    if not replaces:
+        metadata = {name: value for name, value in metadata.items() if not is_reserved_name(name)}
+    return s3ec_copies.arguments_of(seam, source, envelope, given, metadata)
+
+
 def copy_object(seam: Seam, parameters: dict[str, Any]) -> dict[str, Any]:
     """Copy an object; nothing of its body is downloaded if it is enveloped."""
     _validate(seam, "CopyObject", parameters)
     source = find_source(seam, Reader.of(seam), parameters, "CopyObject")
     _refuse_idle_self_copy(seam, source, parameters)
+    if source.s3ec is not None:
+        planned = s3ec_arguments(seam, source, source.s3ec, parameters)
+        answer = seam.inner("CopyObject", planned)
+        s3ec_copies.finish(seam, source, source.s3ec, planned, answer)
+        return answer
     if source.envelope is None:
         return _seal_plain(seam, source, parameters)
     arguments = destination_arguments(seam, source, parameters)
-    answer = seam.inner("CopyObject", arguments)
-    verify_copy(seam, arguments, answer)
+    with undertaken(seam, about_copy(arguments, source.envelope.header.commitment)) as undertaking:
+        answer = seam.inner("CopyObject", arguments)
+        verify_copy(seam, arguments, answer)
+        undertaking.succeeded(answer)
     return answer
 
 
@@ -222,6 +274,10 @@ def _validate(seam: Seam, operation: str, parameters: dict[str, Any]) -> None:
     checked = {
         name: value for name, value in parameters.items() if name not in (ENTRIES_PARAMETER, SHARE_KEY_PARAMETER)
     }
+    for name in _CUSTOMER_KEYS:
+        if isinstance(checked.get(name), bytes | bytearray):
+            # botocore takes bytes, and puts them into base64 before it validates.
+            checked[name] = ""
     if isinstance(checked.get("CopySource"), Mapping):
         where = CopySource.parse(checked["CopySource"])
         checked["CopySource"] = f"{where.bucket}/{where.key}"
@@ -269,8 +325,8 @@ def _seal_plain(seam: Seam, source: Source, parameters: Mapping[str, Any]) -> di
     model = seam.client().meta.service_model.operation_model("PutObject")
     known = {name: arguments[name] for name in (*model.input_shape.members, ENTRIES_PARAMETER) if name in arguments}
     where = source.where.parameters(parameters)
-    body = RangeReader(source.reader.client, where, 0, int(source.answer["ContentLength"]), source.etag)
-    written = seam.client().put_object(**known, Body=body)
+    with closing(RangeReader(source.reader.client, where, source.etag)) as content:
+        written = seam.client().put_object(**known, Body=content.body())
     stored = seam.inner("HeadObject", {"Bucket": known["Bucket"], "Key": known["Key"]})
     result = {"ETag": written["ETag"], "LastModified": stored["LastModified"]}
     kept = {name: value for name, value in written.items() if name not in ("ETag",) and not name.startswith("Checksum")}
@@ -291,20 +347,23 @@ def upload_part_copy(seam: Seam, parameters: dict[str, Any]) -> dict[str, Any]:
     _validate(seam, "UploadPartCopy", parameters)
     source = find_source(seam, Reader.of(seam), parameters, "UploadPartCopy")
     where = source.where.parameters(parameters)
-    size = int(seam.client().head_object(**where)["ContentLength"])
-    start, end = _copied_range(seam, parameters.get("CopySourceRange"), size)
+    interval = None
+    if "CopySourceRange" in parameters:
+        size = int(seam.client().head_object(**where)["ContentLength"])
+        interval = _copied_range(seam, parameters["CopySourceRange"], size)
     names = ("Bucket", "Key", "UploadId", "PartNumber", "SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
     request = {name: parameters[name] for name in (*names, "RequestPayer", "ExpectedBucketOwner") if name in parameters}
-    request["Body"] = RangeReader(seam.client(), where, start, end, source.etag)
-    answer = seam.client().upload_part(**request)
+    algorithm = seam.uploads.get(parameters).checksum_algorithm
+    if algorithm is not None:
+        request["ChecksumAlgorithm"] = algorithm
+    with closing(RangeReader(seam.client(), where, source.etag, interval)) as content:
+        answer = seam.client().upload_part(**request, Body=content.body())
     result = {name: value for name, value in answer.items() if name == "ETag" or name.startswith("Checksum")}
     result["LastModified"] = source.answer["LastModified"]
     return {"CopyPartResult": result, "ResponseMetadata": answer["ResponseMetadata"]}
 
 
-def _copied_range(seam: Seam, header: str | None, size: int) -> tuple[int, int]:
-    if header is None:
-        return 0, size
+def _copied_range(seam: Seam, header: str, size: int) -> tuple[int, int]:
     wanted = ByteRange.parse(header)
     if wanted is None or wanted.first is None or wanted.last is None or wanted.last >= size:
         message = f"Range specified is not valid for source object of size: {size}"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from botocore.exceptions import ParamValidationError
 from botocore.utils import parse_to_aware_datetime
 
 from s3envelope.core.ranges import normalised_etag
@@ -44,8 +45,12 @@ class CopySource:
         """Read a `CopySource`, as boto3 takes it: a dictionary, or "bucket/key" with or without a version id.
 
         Raises:
+            ParamValidationError: A name is missing in the dictionary; botocore's own.
             ConfigurationError: It is neither.
         """
+        missing = [name for name in ("Bucket", "Key") if isinstance(source, Mapping) and name not in source]
+        if missing:
+            raise ParamValidationError(report=f"Missing required parameter: {missing[0]!r}")
         if isinstance(source, Mapping) and isinstance(source.get("Bucket"), str) and isinstance(source.get("Key"), str):
             return cls(source["Bucket"], source["Key"], source.get("VersionId"))
         if isinstance(source, str):

@@ -18,6 +18,7 @@ from s3envelope.core.envelope import (
     seal_header,
 )
 from s3envelope.core.kdf import KEY_SIZE, BodyKey
+from s3envelope.core.occurrences import ObjectName
 from s3envelope.core.ports import Keyring, MaterialsManager, SystemPorts
 from s3envelope.core.secret import SecretBytes
 from s3envelope.core.segments import NONCE_SIZE
@@ -57,7 +58,8 @@ def _encoded_length(size: int) -> int:
     return -(-size * 4 // 3)
 
 
-def _counted_size(metadata: Mapping[str, str]) -> int:
+def counted_size(metadata: Mapping[str, str]) -> int:
+    """Return what metadata takes of the limit, in bytes."""
     return sum(len(name.encode()) + _PREFIX_SIZE + len(value.encode()) for name, value in metadata.items())
 
 
@@ -71,7 +73,8 @@ def _expected_lengths(key_sizes: Sequence[int], context: EncryptionContext) -> i
     return sum(len(name) + _PREFIX_SIZE + length for name, length in lengths.items())
 
 
-def _check_size(size: int, limit: int) -> None:
+def check_metadata_size(size: int, limit: int) -> None:
+    """Raise `MetadataTooLargeError` if the metadata of an object takes more than the limit."""
     if size > limit:
         raise MetadataTooLargeError(
             f"Metadata, encryption context and envelope take {size} bytes together; at most {limit} fit. "
@@ -114,10 +117,10 @@ class EnvelopeMaker:
         encode_object_name(key)
         check_user_metadata(user_metadata)
         expected = _expected_lengths(self._keyring.encrypted_data_key_sizes, context)
-        _check_size(_counted_size(user_metadata) + expected, self._metadata_limit)
+        check_metadata_size(counted_size(user_metadata) + expected, self._metadata_limit)
 
     def make(
-        self, key: str, context: EncryptionContext, user_metadata: Mapping[str, str], *, indexed: bool
+        self, name: ObjectName, context: EncryptionContext, user_metadata: Mapping[str, str], *, indexed: bool
     ) -> NewEnvelope:
         """Return the complete metadata of a new object, and its body key; asks for a data key.
 
@@ -125,13 +128,13 @@ class EnvelopeMaker:
             KeyringError: There is no data key to be had.
             MetadataTooLargeError: The encrypted data keys are larger than expected.
         """
-        data_key = self._materials.data_key_for_sealing(context)
-        with data_key.plaintext, SecretBytes(self._ports.random(KEY_SIZE)) as object_key:
+        data_key = self._materials.data_key_for_sealing(context, about=name)
+        with data_key.plaintext, SecretBytes.take(self._ports.random(KEY_SIZE)) as object_key:
             header, body_key = seal_header(
                 data_key.plaintext,
                 object_key,
                 context=context,
-                bound_name=key if self._bind_key_name else None,
+                bound_name=name.key if self._bind_key_name else None,
                 indexed=indexed,
                 nonce=self._ports.random(NONCE_SIZE),
             )
@@ -141,33 +144,37 @@ class EnvelopeMaker:
         self,
         object_key: SecretBytes,
         source: Header,
-        key: str,
+        name: ObjectName,
         context: EncryptionContext,
         user_metadata: Mapping[str, str],
+        *,
+        bound: bool,
     ) -> NewEnvelope:
         """Return the metadata of a copy: the same object key in a header of its own, under a data key of its own.
 
         Args:
             object_key: What the source's header opened to.
-            source: That header; layout, commitment and whether it is bound stay.
-            key: The name of the copy.
+            source: That header; layout and commitment stay.
+            name: That of the copy.
+            bound: Whether the copy opens only under that name. INVARIANT: only a source that was bound, or one that
+                the caller vouches for, may become so: else anybody's object would get a trusted name.
 
         Raises:
             KeyringError: There is no data key to be had.
             KeyCommitmentError: The new header would not open to the same body.
         """
-        data_key = self._materials.data_key_for_sealing(context)
+        data_key = self._materials.data_key_for_sealing(context, about=name)
         with data_key.plaintext:
             header, body_key = seal_header(
                 data_key.plaintext,
                 object_key,
                 context=context,
-                bound_name=key if source.bound else None,
+                bound_name=name.key if bound else None,
                 indexed=source.indexed,
                 nonce=self._ports.random(NONCE_SIZE),
             )
             # INVARIANT: nothing replaces a header before the new one has been seen to open to the same body.
-            opened, opened_key = open_header(data_key.plaintext, header, context, key)
+            opened, opened_key = open_header(data_key.plaintext, header, context, name.key)
         opened.wipe()
         opened_key.wipe()
         if header.commitment != source.commitment:
@@ -176,5 +183,5 @@ class EnvelopeMaker:
 
     def _complete(self, envelope: Envelope, user_metadata: Mapping[str, str], body_key: BodyKey) -> NewEnvelope:
         metadata = {**user_metadata, **envelope.to_metadata()}
-        _check_size(_counted_size(metadata), self._metadata_limit)
+        check_metadata_size(counted_size(metadata), self._metadata_limit)
         return NewEnvelope(metadata, body_key)

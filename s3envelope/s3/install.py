@@ -6,137 +6,38 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import boto3
 
-from s3envelope.core.envelope import Envelope
-from s3envelope.core.layout import plaintext_size
 from s3envelope.errors import ConfigurationError, UnsupportedOperationError
-from s3envelope.s3 import managed_copies, reads, transfers
+from s3envelope.s3 import managed_copies, transfers
 from s3envelope.s3.config import EnvelopeConfig, make_config, split_arguments
-from s3envelope.s3.keyrings import keyring_for
+from s3envelope.s3.mixin import EnvelopeMixin
 from s3envelope.s3.redaction import hide_bodies_in_logs
-from s3envelope.s3.seam import Seam
-from s3envelope.stores.system import system_ports
+from s3envelope.s3.seam import Seam, make_seam
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client, S3ServiceResource
+    from botocore.config import Config
+    from botocore.session import Session as BotocoreSession
+    from typing_extensions import Unpack
+
+    from s3envelope.s3.interfaces import EnvelopeArguments, EnvelopeClient, EnvelopeFields, EnvelopeResource
 
 _EVENT = "creating-client-class.s3"
 _HOOK_ATTRIBUTE = "_s3envelope_hook"
 _HOOK_LOCK = threading.Lock()
 _MOST_TRIES = 5
 _S3 = "s3"
+_ASYNCHRONOUS = ("aiobotocore.", "aioboto3.")
 # boto3's own may choose a transfer client that bypasses the client's event handlers.
-_TRANSFER_METHODS: dict[str, Callable[..., None]] = {
+TRANSFER_METHODS: dict[str, Callable[..., None]] = {
     "upload_file": transfers.upload_file,
     "upload_fileobj": transfers.upload_fileobj,
     "download_file": transfers.download_file,
     "download_fileobj": transfers.download_fileobj,
     "copy": managed_copies.copy,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class EnvelopeDescription:
-    """What the metadata of an object says of itself; not verified.
-
-    Args:
-        format: "SE1".
-        bound: Whether it opens only under the key it was written to.
-        indexed: Whether its parts are listed in an index at its end.
-        commitment: 64 hexadecimal digits that identify the upload.
-        encryption_context: In clear.
-        key_hints: One per encrypted data key, 8 hexadecimal digits each.
-        plaintext_size: In bytes; `None` in the indexed layout, where it takes a key to know.
-        ciphertext_size: In bytes.
-        etag, version_id: As S3 has them.
-    """
-
-    format: str
-    bound: bool
-    indexed: bool
-    commitment: str
-    encryption_context: dict[str, str]
-    key_hints: tuple[str, ...]
-    plaintext_size: int | None
-    ciphertext_size: int
-    etag: str
-    version_id: str | None
-
-
-class EnvelopeMixin:
-    """What an enveloped client has beside botocore's; it comes first among the bases of the client's class."""
-
-    _s3envelope_setup: Callable[[Any], Seam]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._s3envelope = type(self)._s3envelope_setup(self)
-
-    def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:
-        send = super()._make_api_call  # type: ignore[misc]
-        return self._s3envelope.call(operation_name, api_params, send)
-
-    def _get_credentials(self) -> None:
-        # boto3 asks for these only to build a CRT client, which no handler of this client would see: it would
-        # upload plaintext. Without credentials it takes its classic transfer manager.
-        return None
-
-    def generate_presigned_post(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse: whoever uses the form would store plaintext."""
-        raise UnsupportedOperationError(
-            "generate_presigned_post is refused: whoever uses the form would store plaintext. "
-            "Instead, write the object through this client"
-        )
-
-    def describe_envelope(self, **parameters: Any) -> EnvelopeDescription:
-        """Return what an object's metadata says of it, without a key; `Bucket`, `Key` and those of head_object.
-
-        Raises:
-            EnvelopeError: The object has no envelope, or one that is not understood.
-        """
-        envelope, answer = reads.describe(self._s3envelope, parameters)
-        return _description(envelope, answer)
-
-    def export_upload(self, *, Bucket: str, Key: str, UploadId: str) -> bytes:  # noqa: N803  # boto3's names
-        """Return the state of an unfinished multipart upload, for `import_upload` in another process or machine.
-
-        It is no secret, but authentic: it holds no plaintext and no key.
-
-        Raises:
-            UnsupportedOperationError: The upload is not known here, or was created with `PartSize`.
-        """
-        return self._s3envelope.uploads.export({"Bucket": Bucket, "Key": Key, "UploadId": UploadId})
-
-    def import_upload(self, *, Bucket: str, Key: str, UploadId: str, State: bytes) -> None:  # noqa: N803
-        """Go on with an unfinished multipart upload that another process exported.
-
-        Raises:
-            DecryptionError, EnvelopeError, KeyringError: The state does not open, or is of another upload.
-        """
-        self._s3envelope.uploads.import_({"Bucket": Bucket, "Key": Key, "UploadId": UploadId}, State)
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a client cannot be copied or pickled; make one per process")
-
-
-def _description(envelope: Envelope, answer: dict[str, Any]) -> EnvelopeDescription:
-    header, stored_size = envelope.header, int(answer["ContentLength"])
-    return EnvelopeDescription(
-        format="SE1",
-        bound=header.bound,
-        indexed=header.indexed,
-        commitment=header.commitment.hex(),
-        encryption_context=dict(envelope.context),
-        key_hints=tuple(key.hint.hex() for key in envelope.encrypted_data_keys),
-        plaintext_size=None if header.indexed else plaintext_size(stored_size),
-        ciphertext_size=stored_size,
-        etag=str(answer.get("ETag", "")),
-        version_id=answer.get("VersionId"),
-    )
 
 
 class SessionHook:
@@ -178,23 +79,23 @@ class SessionHook:
         session, chosen = self._session, config
 
         def setup(client: Any) -> Seam:
-            return Seam(client, chosen, keyring_for(session, client, chosen), system_ports())
+            return make_seam(session, client, chosen)
 
         hide_bodies_in_logs()
         mixin = type("EnvelopedClient", (EnvelopeMixin,), {"_s3envelope_setup": staticmethod(setup)})
         base_classes.insert(0, mixin)
         # INVARIANT: botocore puts this method into the class itself, where it would go before the mixin's refusal.
         class_attributes.pop("generate_presigned_post", None)
-        for name, method in _TRANSFER_METHODS.items():
+        for name, method in TRANSFER_METHODS.items():
             if name in class_attributes:
                 class_attributes[name] = method
 
 
 def _events(session: Any) -> Any:
-    if type(session).__module__.startswith(("aiobotocore", "aioboto3")):
+    if any(made.__module__.startswith(_ASYNCHRONOUS) for made in type(session).__mro__):
         raise UnsupportedOperationError(
-            f"a {type(session).__module__} session is refused: asynchronous clients are not supported yet. "
-            "Instead, use a boto3 session"
+            f"a {type(session).__module__}.{type(session).__name__} is refused here: its clients are asynchronous. "
+            "Instead, use s3envelope.aio.install, which needs the extra [async]; or a boto3 session"
         )
     events = getattr(session, "events", None)
     return events if events is not None else session.get_component("event_emitter")
@@ -204,7 +105,40 @@ def _default_session() -> Any:
     return boto3._get_default_session()
 
 
-def client(service_name: str, *args: Any, **kwargs: Any) -> S3Client:
+@overload
+def client(
+    service_name: Literal["s3"],
+    region_name: str | None = None,
+    api_version: str | None = None,
+    use_ssl: bool | None = True,
+    verify: bool | str | None = None,
+    endpoint_url: str | None = None,
+    aws_access_key_id: str | None = None,
+    aws_secret_access_key: str | None = None,
+    aws_session_token: str | None = None,
+    config: Config | None = None,
+    aws_account_id: str | None = None,
+    **fields: Unpack[EnvelopeArguments],
+) -> EnvelopeClient: ...
+
+
+@overload
+def client(
+    service_name: str,
+    region_name: str | None = None,
+    api_version: str | None = None,
+    use_ssl: bool | None = True,
+    verify: bool | str | None = None,
+    endpoint_url: str | None = None,
+    aws_access_key_id: str | None = None,
+    aws_secret_access_key: str | None = None,
+    aws_session_token: str | None = None,
+    config: Config | None = None,
+    aws_account_id: str | None = None,
+) -> Any: ...
+
+
+def client(service_name: str, *args: Any, **kwargs: Any) -> Any:
     """Return what `boto3.client` returns; for "s3" a client that seals what it writes and opens what it reads.
 
     Args:
@@ -214,12 +148,43 @@ def client(service_name: str, *args: Any, **kwargs: Any) -> S3Client:
     Raises:
         ConfigurationError: See `EnvelopeConfig`.
     """
-    return _make(_default_session(), "client", service_name, args, kwargs)  # type: ignore[no-any-return]
+    return _make(_default_session(), "client", service_name, args, kwargs)
 
 
-def resource(service_name: str, *args: Any, **kwargs: Any) -> S3ServiceResource:
+@overload
+def resource(
+    service_name: Literal["s3"],
+    region_name: str | None = None,
+    api_version: str | None = None,
+    use_ssl: bool | None = True,
+    verify: bool | str | None = None,
+    endpoint_url: str | None = None,
+    aws_access_key_id: str | None = None,
+    aws_secret_access_key: str | None = None,
+    aws_session_token: str | None = None,
+    config: Config | None = None,
+    **fields: Unpack[EnvelopeArguments],
+) -> EnvelopeResource: ...
+
+
+@overload
+def resource(
+    service_name: str,
+    region_name: str | None = None,
+    api_version: str | None = None,
+    use_ssl: bool | None = True,
+    verify: bool | str | None = None,
+    endpoint_url: str | None = None,
+    aws_access_key_id: str | None = None,
+    aws_secret_access_key: str | None = None,
+    aws_session_token: str | None = None,
+    config: Config | None = None,
+) -> Any: ...
+
+
+def resource(service_name: str, *args: Any, **kwargs: Any) -> Any:
     """Return what `boto3.resource` returns; for "s3" one whose client is enveloped. Arguments as for `client`."""
-    return _make(_default_session(), "resource", service_name, args, kwargs)  # type: ignore[no-any-return]
+    return _make(_default_session(), "resource", service_name, args, kwargs)
 
 
 def _make(session: Any, kind: str, service_name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -262,14 +227,96 @@ class Session(boto3.Session):
         ConfigurationError: See `EnvelopeConfig`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        ours, theirs = split_arguments(kwargs)
-        config = make_config(ours, os.environ)
-        super().__init__(*args, **theirs)
-        install(self, config)
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            aws_access_key_id: str | None = None,
+            aws_secret_access_key: str | None = None,
+            aws_session_token: str | None = None,
+            region_name: str | None = None,
+            botocore_session: BotocoreSession | None = None,
+            profile_name: str | None = None,
+            aws_account_id: str | None = None,
+            **fields: Unpack[EnvelopeArguments],
+        ) -> None: ...
+
+        @overload  # type: ignore[override]  # a name that boto3-stubs knows is not checked for services but S3
+        def client(
+            self,
+            service_name: Literal["s3"],
+            region_name: str | None = None,
+            api_version: str | None = None,
+            use_ssl: bool | None = True,
+            verify: bool | str | None = None,
+            endpoint_url: str | None = None,
+            aws_access_key_id: str | None = None,
+            aws_secret_access_key: str | None = None,
+            aws_session_token: str | None = None,
+            config: Config | None = None,
+            aws_account_id: str | None = None,
+        ) -> EnvelopeClient: ...
+
+        @overload
+        def client(
+            self,
+            service_name: str,
+            region_name: str | None = None,
+            api_version: str | None = None,
+            use_ssl: bool | None = True,
+            verify: bool | str | None = None,
+            endpoint_url: str | None = None,
+            aws_access_key_id: str | None = None,
+            aws_secret_access_key: str | None = None,
+            aws_session_token: str | None = None,
+            config: Config | None = None,
+            aws_account_id: str | None = None,
+        ) -> Any: ...
+
+        def client(self, service_name: str, *args: Any, **kwargs: Any) -> Any: ...
+
+        @overload  # type: ignore[override]
+        def resource(
+            self,
+            service_name: Literal["s3"],
+            region_name: str | None = None,
+            api_version: str | None = None,
+            use_ssl: bool | None = True,
+            verify: bool | str | None = None,
+            endpoint_url: str | None = None,
+            aws_access_key_id: str | None = None,
+            aws_secret_access_key: str | None = None,
+            aws_session_token: str | None = None,
+            config: Config | None = None,
+        ) -> EnvelopeResource: ...
+
+        @overload
+        def resource(
+            self,
+            service_name: str,
+            region_name: str | None = None,
+            api_version: str | None = None,
+            use_ssl: bool | None = True,
+            verify: bool | str | None = None,
+            endpoint_url: str | None = None,
+            aws_access_key_id: str | None = None,
+            aws_secret_access_key: str | None = None,
+            aws_session_token: str | None = None,
+            config: Config | None = None,
+        ) -> Any: ...
+
+        def resource(self, service_name: str, *args: Any, **kwargs: Any) -> Any: ...
+
+    else:
+
+        def __init__(self, *args, **kwargs):
+            ours, theirs = split_arguments(kwargs)
+            config = make_config(ours, os.environ)
+            super().__init__(*args, **theirs)
+            install(self, config)
 
 
-def install(session: Any = None, config: EnvelopeConfig | None = None, **fields: Any) -> None:
+def install(session: Any = None, config: EnvelopeConfig | None = None, **fields: Unpack[EnvelopeFields]) -> None:
     """Make every S3 client and resource enveloped that a session makes from now on.
 
     Call it before other threads make clients. `boto3.setup_default_session` makes another default session, for which it

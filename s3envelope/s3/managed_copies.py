@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig
-from s3transfer.futures import NonThreadedExecutor
+from botocore.exceptions import ClientError
 from s3transfer.manager import TransferManager
 from s3transfer.subscribers import BaseSubscriber
 
 from s3envelope.core.layout import plaintext_size
 from s3envelope.errors import TruncatedObjectError, UnsupportedOperationError
+from s3envelope.formats.s3ec import bodies
+from s3envelope.s3 import s3ec_copies
+from s3envelope.s3.auditing import about_copy, refusals, undertaken
 from s3envelope.s3.copies import (
     Reader,
     Source,
     destination_arguments,
     find_source,
     plain_tagging,
+    s3ec_arguments,
     take_metadata,
     verify_copy,
 )
 from s3envelope.s3.range_reader import RangeReader
 from s3envelope.s3.raw_client import RawClient
-from s3envelope.s3.transfers import check_transfer_config, upload_fileobj
+from s3envelope.s3.transfers import check_transfer_config, executor_for, upload_fileobj
 from s3envelope.s3.writes import ENTRIES_PARAMETER
 
 if TYPE_CHECKING:
@@ -61,6 +66,8 @@ class _Known(BaseSubscriber):
 
 def _shown_size(source: Source, stored_size: int) -> int:
     """Return the plaintext size, for progress only."""
+    if source.s3ec is not None:
+        return max(0, stored_size - bodies.tag_size(source.s3ec.content))
     try:
         return plaintext_size(stored_size)
     except TruncatedObjectError:
@@ -83,33 +90,78 @@ def copy(
     it only looks at it. A source without envelope is read and written sealed, if the configuration allows that.
     """
     seam: Seam = self._s3envelope
-    config = check_transfer_config(Config)
-    arguments = dict(ExtraArgs or {})
+    with refusals(seam, "CopyObject", {"Bucket": Bucket, "Key": Key}):
+        _copy(self, {"CopySource": CopySource, "Bucket": Bucket, "Key": Key}, ExtraArgs, Callback, SourceClient, Config)
+
+
+def _copy(
+    client: Any,
+    names: Mapping[str, Any],
+    extra_arguments: Mapping[str, Any] | None,
+    callback: Callable[[int], None] | None,
+    source_client: Any,
+    transfer_config: TransferConfig | None,
+) -> None:
+    seam: Seam = client._s3envelope
+    where = names["CopySource"]
+    if not isinstance(where, Mapping):
+        raise TypeError(
+            'Expecting dictionary formatted: {"Bucket": bucket_name, "Key": key} '
+            f"but got {where} or type {type(where)}."
+        )
+    config = check_transfer_config(transfer_config)
+    arguments = dict(extra_arguments or {})
     if arguments.get("AnnotationDirective") not in (None, "EXCLUDE"):
         raise UnsupportedOperationError(
             "AnnotationDirective is refused: annotations are stored in plaintext. Instead, leave it out"
         )
-    reader = Reader.of(seam, SourceClient)
-    request = {**arguments, "CopySource": CopySource, "Bucket": Bucket, "Key": Key}
-    source = find_source(seam, reader, request, "CopyObject")
-    if source.envelope is None:
-        _copy_plain(self, source, request, Callback, config)
-        return
-    planned = destination_arguments(seam, source, request)
+    request = {**arguments, **names}
+    source = _found(seam, Reader.of(seam, source_client), request)
+    if source.s3ec is not None:
+        planned = s3ec_arguments(seam, source, source.s3ec, request)
+        _transfer(seam, source, planned, callback, config)
+        s3ec_copies.finish(seam, source, source.s3ec, planned, {})
+    elif source.envelope is not None:
+        planned = destination_arguments(seam, source, request)
+        with undertaken(seam, about_copy(planned, source.envelope.header.commitment)) as undertaking:
+            undertaking.saw(_transfer(seam, source, planned, callback, config))
+            verify_copy(seam, planned, {})
+            undertaking.succeeded({})
+    else:
+        _copy_plain(client, source, request, callback, config)
+
+
+def _transfer(
+    seam: Seam,
+    source: Source,
+    planned: Mapping[str, Any],
+    callback: Callable[[int], None] | None,
+    config: TransferConfig | None,
+) -> list[str]:
+    """Let boto3 copy the ciphertext; return the ids of the requests."""
     extra = {name: value for name, value in planned.items() if name not in ("CopySource", "Bucket", "Key")}
-    executor = None if getattr(config, "use_threads", True) else NonThreadedExecutor
     raw: Any = RawClient(seam)
-    with TransferManager(raw, config, executor_cls=executor) as manager:
+    with TransferManager(raw, config, executor_cls=executor_for(config)) as manager:
         future = manager.copy(
             copy_source=source.where.as_parameter(),
-            bucket=Bucket,
-            key=Key,
+            bucket=planned["Bucket"],
+            key=planned["Key"],
             extra_args=extra,
-            subscribers=[_Known(source, Callback)],
+            subscribers=[_Known(source, callback)],
             source_client=source.reader.client,
         )
         future.result()
-    verify_copy(seam, planned, {})
+    return list(raw.request_ids)
+
+
+def _found(seam: Seam, reader: Reader, request: Mapping[str, Any]) -> Source:
+    try:
+        return find_source(seam, reader, request, "CopyObject")
+    except ClientError as error:
+        # boto3's managed copy begins with a HEAD: where that fails, programs look for its "404".
+        if isinstance(error.__cause__, ClientError):
+            raise error.__cause__ from None
+        raise
 
 
 def _copy_plain(
@@ -123,6 +175,6 @@ def _copy_plain(
     arguments["Metadata"] = take_metadata(arguments, source)
     arguments.update(plain_tagging(source, request))
     uploaded = {name: value for name, value in arguments.items() if name in _UPLOAD_ARGUMENTS}
-    size = int(source.answer["ContentLength"])
-    body: Any = RangeReader(source.reader.client, source.where.parameters(request), 0, size, source.etag)
-    upload_fileobj(client, body, request["Bucket"], request["Key"], uploaded, callback, config)
+    with closing(RangeReader(source.reader.client, source.where.parameters(request), source.etag)) as body:
+        stream: Any = body
+        upload_fileobj(client, stream, request["Bucket"], request["Key"], uploaded, callback, config)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from s3envelope.s3.auditing import request_ids
+
 if TYPE_CHECKING:
     from s3envelope.s3.seam import Seam
 
@@ -21,19 +23,25 @@ class RawClient:
         # Keeps the client alive as long as the copy runs.
         self._client = client
         self.meta = client.meta
+        self.request_ids: list[str] = []
         self.exceptions = client.exceptions
 
+    def _sent(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        answer = self._seam.inner(operation, parameters)
+        self.request_ids += request_ids(answer)
+        return answer
+
     def copy_object(self, **parameters: Any) -> dict[str, Any]:
-        return self._seam.inner("CopyObject", parameters)
+        return self._sent("CopyObject", parameters)
 
     def create_multipart_upload(self, **parameters: Any) -> dict[str, Any]:
-        return self._seam.inner("CreateMultipartUpload", parameters)
+        return self._sent("CreateMultipartUpload", parameters)
 
     def upload_part_copy(self, **parameters: Any) -> dict[str, Any]:
-        return self._seam.inner("UploadPartCopy", parameters)
+        return self._sent("UploadPartCopy", parameters)
 
     def complete_multipart_upload(self, **parameters: Any) -> dict[str, Any]:
-        return self._seam.inner("CompleteMultipartUpload", parameters)
+        return self._sent("CompleteMultipartUpload", parameters)
 
     def abort_multipart_upload(self, **parameters: Any) -> dict[str, Any]:
         return self._seam.inner("AbortMultipartUpload", parameters)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from s3envelope.core.envelope import Envelope
+from s3envelope.core.envelope import Envelope, is_envelope_name
+from s3envelope.core.occurrences import Occurrence
 from s3envelope.core.ranges import LAST_SEGMENT, AnswerHead, ByteRange
-from s3envelope.engine.opening import Answer, Condition, Fetch, ObjectOpener, ReadPolicy
-from s3envelope.errors import NotEncryptedError, UnsupportedOperationError
+from s3envelope.engine.opening import Answer, Condition, Fetch, ObjectOpener, OpenedObject, ReadPolicy, same_version
+from s3envelope.errors import NotEncryptedError, ObjectChangedError, UnsupportedOperationError
+from s3envelope.formats import names
+from s3envelope.formats.s3ec.metadata import is_reserved_name
+from s3envelope.formats.s3ec.model import S3ecEnvelope
+from s3envelope.s3 import s3ec_reads
+from s3envelope.s3.auditing import failure_teller, request_ids, tell_open
 from s3envelope.s3.bodies import no_body
 from s3envelope.s3.calls import Call, Read
 from s3envelope.s3.responses import invalid_range, present_get, present_head, tell_size_in_error
@@ -20,8 +28,11 @@ if TYPE_CHECKING:
 
     from s3envelope.s3.seam import Seam
 
+_OK = 200
 _NOT_SATISFIABLE = 416
 _FIRST_ERROR = 300
+# What a range is translated with; the last one may be left out.
+_USED = (("Bucket", None), ("Key", None), ("Range", ""))
 # What further requests about the same object repeat.
 _CARRIED = (
     "Bucket",
@@ -38,20 +49,23 @@ _CARRIED = (
 def prepare_read(seam: Seam, call: Call, parameters: dict[str, Any], model: OperationModel) -> None:
     """Translate the range of a GET or HEAD; rewrite `parameters` in place."""
     entries = parameters.pop(ENTRIES_PARAMETER, None)
-    validate(parameters, model)
+    # Nothing is done before botocore itself validates a request: here only what is used must be of its type.
+    if not all(isinstance(parameters.get(name, default), str) for name, default in _USED):
+        validate(parameters, model)
     if "PartNumber" in parameters:
         raise UnsupportedOperationError(
             "PartNumber is refused: the parts of the stored object are not parts of its plaintext. "
             "Instead, read a Range"
         )
-    seam.config.context_for(parameters["Bucket"], parameters["Key"], entries)
+    expected = seam.config.context_for(parameters["Bucket"], parameters["Key"], entries)
     requested = ByteRange.parse(parameters.get("Range"))
-    call.read = Read(dict(parameters), requested, entries)
+    call.read = Read(dict(parameters), requested, expected)
     parameters.pop("Range", None)
     if call.operation == "HeadObject" or requested is None:
         return
-    wanted = LAST_SEGMENT if call.read.asks_nothing else requested.to_ciphertext()
-    parameters["Range"] = wanted.header()
+    call.read.sent = s3ec_reads.range_to_ask(seam, call.read)
+    if call.read.sent is not None:
+        parameters["Range"] = call.read.sent.header()
 
 
 def finish_get(seam: Seam, call: Call, http_response: Any, parsed: dict[str, Any]) -> None:
@@ -63,29 +77,116 @@ def finish_get(seam: Seam, call: Call, http_response: Any, parsed: dict[str, Any
     try:
         _open(seam, read, first, parsed)
     except NotEncryptedError:
-        if seam.config.unencrypted == "refuse":
+        close_fetched(read)
+        if seam.config.unencrypted == "refuse" or (first is not None and s3ec_reads.is_marked(first.metadata)):
             _close(first)
             raise
         _pass_unencrypted(seam, read, first, http_response, parsed)
     except BaseException:
+        close_fetched(read)
         _close(first)
         raise
 
 
 def _open(seam: Seam, read: Read, first: Answer | None, parsed: dict[str, Any]) -> None:
-    fetch, condition = _fetcher(seam, read), _condition(read.parameters)
+    fetch, condition = fetcher(seam, read), _condition(read.parameters)
+    if not seam.config.reads_s3ec:
+        if first is not None:
+            s3ec_reads.check_format(seam.config, first.metadata)
+        _open_se1(seam, read, first, fetch, parsed, is_refused=first is None)
+        return
+    seen = s3ec_reads.Seen(first, read.sent, is_first=True) if first is not None else None
+    if seen is None:
+        # A 416 does not say what object it is.
+        tail = fetch(LAST_SEGMENT, condition)
+        if tail is None:
+            _open_se1(seam, read, None, fetch, parsed, is_refused=True)
+            return
+        seen = s3ec_reads.Seen(tail, LAST_SEGMENT, is_first=False)
+    s3ec_reads.check_format(seam.config, seen.answer.metadata)
+    if s3ec_reads.may_be_s3ec(seen.answer.metadata):
+        s3ec_reads.open_get(seam, read, seen, fetch, parsed)
+        return
+    seam.wholes.expect_other(read.parameters["Bucket"], read.parameters["Key"])
+    if not seen.is_first:
+        fetch = _Once(seen.answer, fetch)
+    elif read.sent != read.se1_range:
+        # It was taken for another format; what is read now is tied to the answer that showed what it is.
+        _close(first)
+        first = fetch(read.se1_range, same_version(seen.answer.head))
+    _open_se1(seam, read, first, fetch, parsed, is_refused=not seen.is_first)
+
+
+def _open_se1(
+    seam: Seam, read: Read, first: Answer | None, fetch: Fetch, parsed: dict[str, Any], *, is_refused: bool
+) -> None:
+    condition = _condition(read.parameters)
     opener = _opener(seam, read, fetch)
     answer = first
     if read.asks_nothing and first is not None:
         opener, answer = _opener(seam, read, _Once(first, fetch)), None
     opened = opener.open(answer, read.requested, condition)
+    _tell_open(seam, read, parsed, opened.envelope, opened)
     if opened.stream is None:
-        if first is not None:
-            _close(first)
+        _close(opened.answer)
+        if not is_refused:
             raise invalid_range(seam, read.parameters.get("Range"), opened.total, parsed)
         tell_size_in_error(parsed, read.parameters.get("Range"), opened.total)
         return
-    present_get(parsed, opened, read.requested)
+    present_get(
+        parsed,
+        opened,
+        read.requested,
+        on_end=_at_end(seam, read, opened),
+        on_failure=failure_teller(seam.audit, read.parameters, parsed),
+    )
+
+
+def _tell_open(
+    seam: Seam, read: Read, parsed: dict[str, Any], envelope: Envelope, opened: OpenedObject | None = None
+) -> None:
+    if seam.audit is None:
+        return
+    # INVARIANT: it is written down before anything is released; if it cannot be, the stream forgets its key.
+    told = Occurrence(
+        operation="open", format=names.SE1, commitment=envelope.header.commitment, context=envelope.context
+    )
+    tell_open(seam.audit, read, parsed, told, close=functools.partial(_forget, opened))
+
+
+def _forget(opened: OpenedObject | None) -> None:
+    if opened is not None:
+        _close(opened.answer)
+        if opened.stream is not None:
+            opened.stream.close()
+
+
+def _at_end(seam: Seam, read: Read, opened: OpenedObject) -> Callable[[int], None] | None:
+    """Return what is to be called when the body of an answer was read."""
+    rotate = _rotation_after(seam, read, opened.envelope)
+    count = None if seam.metering is None else seam.metering.counting(opened.stream, names.SE1)
+    if rotate is None:
+        return count
+
+    def end(released_size: int) -> None:
+        if count is not None:
+            count(released_size)
+        rotate()
+
+    return end
+
+
+def _rotation_after(seam: Seam, read: Read, envelope: Envelope) -> Callable[[], None] | None:
+    """Return what gives an object the current key."""
+    rotation = seam.read_rotation
+    candidate = None if rotation is None else rotation.candidate(read.parameters, envelope)
+    if rotation is None or candidate is None:
+        return None
+    if read.requested is not None:
+        # Perhaps one of many: a new ETag in the midst of a download would end that.
+        rotation.notice(candidate)
+        return None
+    return functools.partial(rotation.offer, candidate)
 
 
 def finish_head(seam: Seam, call: Call, http_response: Any, parsed: dict[str, Any]) -> None:
@@ -93,12 +194,26 @@ def finish_head(seam: Seam, call: Call, http_response: Any, parsed: dict[str, An
     read, status = call.read, int(http_response.status_code)
     if read is None or status >= _FIRST_ERROR:
         return
-    answer = _answer(parsed, status)
-    opener = _opener(seam, read, _fetcher(seam, read))
     try:
-        _, total = opener.size(answer, _condition(read.parameters))
+        _size(seam, read, _answer(parsed, status), parsed)
+    finally:
+        close_fetched(read)
+
+
+def _size(seam: Seam, read: Read, answer: Answer, parsed: dict[str, Any]) -> None:
+    fetch = fetcher(seam, read)
+    s3ec_reads.check_format(seam.config, answer.metadata)
+    is_s3ec = seam.config.reads_s3ec and s3ec_reads.may_be_s3ec(answer.metadata)
+    opener = _opener(seam, read, fetch)
+    try:
+        if is_s3ec:
+            total = s3ec_reads.head_size(seam, read, answer, fetch)
+        else:
+            envelope, total = opener.size(answer, _condition(read.parameters))
+            if envelope.header.indexed:
+                _tell_open(seam, read, parsed, envelope)
     except NotEncryptedError:
-        if seam.config.unencrypted == "refuse":
+        if seam.config.unencrypted == "refuse" or s3ec_reads.is_marked(answer.metadata):
             raise
         if read.requested is not None:
             parsed.clear()
@@ -106,17 +221,24 @@ def finish_head(seam: Seam, call: Call, http_response: Any, parsed: dict[str, An
         return
     if read.requested is not None and read.requested.resolve(total)[0] >= total:
         # The size is the server's claim: the end of the object must agree before it is used to say "nothing there".
-        proved = opener.open(None, read.requested, _condition(read.parameters))
-        raise invalid_range(
-            seam, read.parameters.get("Range"), proved.total, parsed, code="416", operation="HeadObject"
-        )
-    present_head(parsed, total, read.requested)
+        if is_s3ec:
+            total = s3ec_reads.proved_size(seam, read, answer, fetch)
+        else:
+            opened = opener.open(None, read.requested, _condition(read.parameters))
+            total = opened.total
+            _tell_open(seam, read, parsed, opened.envelope, opened)
+        header = read.parameters.get("Range")
+        raise invalid_range(seam, header, total, parsed, code="416", operation="HeadObject")
+    present_head(parsed, total, read.requested, is_ours=is_reserved_name if is_s3ec else is_envelope_name)
 
 
-def describe(seam: Seam, parameters: dict[str, Any]) -> tuple[Envelope, dict[str, Any]]:
+def describe(seam: Seam, parameters: dict[str, Any]) -> tuple[Envelope | S3ecEnvelope, dict[str, Any]]:
     """Return the envelope of an object, unverified, and the raw answer to HEAD."""
     parsed = seam.inner("HeadObject", parameters)
-    return Envelope.parse(parsed.get("Metadata", {})), parsed
+    metadata = parsed.get("Metadata") or {}
+    if s3ec_reads.may_be_s3ec(metadata) and (seam.config.reads_s3ec or s3ec_reads.is_marked(metadata)):
+        return s3ec_reads.describe(seam, parameters, _answer(parsed, _OK)), parsed
+    return Envelope.parse(metadata), parsed
 
 
 def object_attributes(seam: Seam, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +256,7 @@ def object_attributes(seam: Seam, parameters: dict[str, Any]) -> dict[str, Any]:
 
 def _opener(seam: Seam, read: Read, fetch: Fetch) -> ObjectOpener:
     bucket, key = read.parameters["Bucket"], read.parameters["Key"]
-    policy = ReadPolicy(seam.config.context_for(bucket, key, read.entries), seam.config.bind_key_name)
+    policy = ReadPolicy(read.expected, seam.config.bind_key_name)
     return ObjectOpener(
         seam.materials, seam.sessions, policy, scope=(seam.endpoint_url, bucket, key), name=key, fetch=fetch
     )
@@ -163,11 +285,17 @@ def _close(answer: Answer | None) -> None:
         close()
 
 
-def _fetcher(seam: Seam, read: Read) -> Fetch:
-    carried = {name: read.parameters[name] for name in _CARRIED if name in read.parameters}
+def close_fetched(read: Read) -> None:
+    """Give back the connections of all further answers about an object."""
+    for answer in read.fetched:
+        _close(answer)
+
+
+def fetcher(seam: Seam, read: Read) -> Fetch:
+    """Return what sends further requests about the object of a GET or HEAD."""
 
     def fetch(wanted: ByteRange | None, condition: Condition) -> Answer | None:
-        parameters = dict(carried)
+        parameters = {name: read.parameters[name] for name in _CARRIED if name in read.parameters}
         if wanted is not None:
             parameters["Range"] = wanted.header()
         if condition.version_id is not None:
@@ -180,7 +308,10 @@ def _fetcher(seam: Seam, read: Read) -> Fetch:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == _NOT_SATISFIABLE:
                 return None
             raise
-        return _answer(parsed, parsed["ResponseMetadata"]["HTTPStatusCode"])
+        read.request_ids += request_ids(parsed)
+        answer = _answer(parsed, parsed["ResponseMetadata"]["HTTPStatusCode"])
+        read.fetched.append(answer)
+        return answer
 
     return fetch
 
@@ -203,6 +334,9 @@ def _pass_unencrypted(seam: Seam, read: Read, first: Answer | None, http_respons
         return
     _close(first)
     answer = seam.inner("GetObject", read.parameters)
+    if s3ec_reads.is_marked(answer.get("Metadata") or {}) or not s3ec_reads.may_be_s3ec(answer.get("Metadata") or {}):
+        answer["Body"].close()
+        raise ObjectChangedError("the object got an envelope while it was read; read again")
     parsed.clear()
     parsed.update(answer)
     # botocore decides by this number, after this, whether to raise.

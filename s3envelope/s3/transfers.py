@@ -5,15 +5,18 @@ boto3's own versions may choose a transfer client that bypasses the client's eve
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any
 
 from boto3.exceptions import S3UploadFailedError
 from boto3.s3 import inject
 from boto3.s3.transfer import ProgressCallbackInvoker, S3Transfer, TransferConfig
 from botocore.exceptions import ClientError
+from s3transfer.download import DownloadSubmissionTask
 from s3transfer.futures import NonThreadedExecutor
 from s3transfer.manager import TransferManager
 from s3transfer.utils import ChunksizeAdjuster
@@ -21,7 +24,10 @@ from s3transfer.utils import ChunksizeAdjuster
 from s3envelope.core.layout import MAX_PART_NUMBER, check_part_size, round_up_part_size
 from s3envelope.engine.sources import PlaintextSource, StreamSource, is_seekable, refuse_text
 from s3envelope.errors import ConfigurationError, UnsupportedOperationError
+from s3envelope.formats import names
 from s3envelope.s3.checksums import first_mismatch, given_checksums
+from s3envelope.s3.file_downloads import FileDownload
+from s3envelope.s3.full_reads import full_reads
 from s3envelope.s3.writes import ENTRIES_PARAMETER, PART_SIZE_PARAMETER, PLAINTEXT_SIZE_PARAMETER, bad_digest
 
 _CRT = "crt"
@@ -37,6 +43,13 @@ class EnvelopeTransferManager(TransferManager):
         PLAINTEXT_SIZE_PARAMETER,
     ]
     ALLOWED_DOWNLOAD_ARGS = [*TransferManager.ALLOWED_DOWNLOAD_ARGS, ENTRIES_PARAMETER]  # noqa: RUF012
+
+    def _submit_transfer(
+        self, call_args: Any, submission_task_cls: type[Any], extra_main_kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        # Where s3transfer should not ask here any more, downloads are slower, and otherwise the same.
+        chosen = FileDownload if submission_task_cls is DownloadSubmissionTask else submission_task_cls
+        return super()._submit_transfer(call_args, chosen, extra_main_kwargs)  # type: ignore[misc]
 
 
 def check_transfer_config(config: TransferConfig | None) -> TransferConfig:
@@ -55,12 +68,32 @@ def check_transfer_config(config: TransferConfig | None) -> TransferConfig:
     return chosen
 
 
+def one_message_in_sequence(client: Any, config: TransferConfig) -> None:
+    """Let the parts of an upload come one after the other, where its object is one message.
+
+    The manager's tasks are queued in the order of the parts: with one thread they run in that order.
+    """
+    if client._s3envelope.config.write_format != names.SE1:
+        config.max_concurrency = 1
+
+
+class _ContextExecutor(ThreadPoolExecutor):
+    """Threads that see the context of whoever gave them work: an asynchronous client cancels by it."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(contextvars.copy_context().run, fn, *args, **kwargs)
+
+
+def executor_for(config: TransferConfig | None) -> Any:
+    """Return the class of executor for a transfer."""
+    return _ContextExecutor if getattr(config, "use_threads", True) else NonThreadedExecutor
+
+
 def _manager(client: Any, config: TransferConfig) -> EnvelopeTransferManager:
-    executor = None if getattr(config, "use_threads", True) else NonThreadedExecutor
-    return EnvelopeTransferManager(client, config, executor_cls=executor)
+    return EnvelopeTransferManager(client, config, executor_cls=executor_for(config))
 
 
-def _cut(config: TransferConfig, extra_args: Mapping[str, Any] | None, size: int | None) -> dict[str, Any]:
+def cut(config: TransferConfig, extra_args: Mapping[str, Any] | None, size: int | None) -> dict[str, Any]:
     """Fix the part size of an upload in `config`; return the arguments that tell it to the client."""
     arguments = dict(extra_args or {})
     if PART_SIZE_PARAMETER in arguments:
@@ -89,7 +122,7 @@ def _verify_checksums(arguments: dict[str, Any], source: PlaintextSource | None)
         )
     wrong = None if source is None else first_mismatch(checksums, source)
     if wrong is not None:
-        raise bad_digest(wrong, "PutObject")
+        raise bad_digest(wrong, checksums[wrong], "PutObject")
 
 
 def upload_file(
@@ -110,7 +143,8 @@ def upload_file(
     config = check_transfer_config(Config)
     # A missing file is left to boto3, so that its error is boto3's.
     size = os.path.getsize(Filename) if os.path.isfile(Filename) else None
-    arguments = _cut(config, ExtraArgs, size)
+    one_message_in_sequence(self, config)
+    arguments = cut(config, ExtraArgs, size)
     if size is not None:
         with open(Filename, "rb") as file:
             try:
@@ -137,12 +171,14 @@ def upload_fileobj(
         raise ValueError("Fileobj must implement read")
     refuse_text(Fileobj)
     config = check_transfer_config(Config)
-    source = StreamSource(Fileobj) if is_seekable(Fileobj) else None
-    arguments = _cut(config, ExtraArgs, None if source is None else source.size)
+    stream = full_reads(Fileobj)
+    source = StreamSource(stream) if is_seekable(stream) else None
+    one_message_in_sequence(self, config)
+    arguments = cut(config, ExtraArgs, None if source is None else source.size)
     _verify_checksums(arguments, source)
     subscribers = None if Callback is None else [ProgressCallbackInvoker(Callback)]
     with _manager(self, config) as manager:
-        future = manager.upload(fileobj=Fileobj, bucket=Bucket, key=Key, extra_args=arguments, subscribers=subscribers)
+        future = manager.upload(fileobj=stream, bucket=Bucket, key=Key, extra_args=arguments, subscribers=subscribers)
         future.result()
 
 
@@ -164,6 +200,7 @@ def download_file(
             extra_args=None if ExtraArgs is None else dict(ExtraArgs),
             callback=Callback,
         )
+    offer_to_rotation(self, Bucket, Key)
 
 
 def download_fileobj(
@@ -190,3 +227,11 @@ def download_fileobj(
             subscribers=subscribers,
         )
         future.result()
+    offer_to_rotation(self, Bucket, Key)
+
+
+def offer_to_rotation(client: Any, bucket: str, key: str) -> None:
+    """Let a client that rotates keys on read rewrap an object that was downloaded, if it noticed an old key."""
+    rotation = client._s3envelope.read_rotation
+    if rotation is not None:
+        rotation.offer_noticed(bucket, key)

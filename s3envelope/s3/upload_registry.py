@@ -7,18 +7,30 @@ import binascii
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from s3envelope.core.envelope import open_header
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3envelope.core.envelope import Envelope, open_header
 from s3envelope.core.kdf import BodyKey
+from s3envelope.core.occurrences import ObjectName
 from s3envelope.core.secret import SecretBytes
 from s3envelope.core.upload_state import UploadState
 from s3envelope.engine.indexed_uploads import IndexedUpload
+from s3envelope.engine.message_uploads import MessageUpload
 from s3envelope.engine.uploads import PlainUpload
-from s3envelope.errors import ConfigurationError, MalformedEnvelopeError, UnsupportedOperationError
+from s3envelope.errors import (
+    ConfigurationError,
+    DecryptionError,
+    EnvelopeError,
+    MalformedEnvelopeError,
+    UnsupportedOperationError,
+)
+from s3envelope.formats import names
 from s3envelope.stores.upload_states import DirectoryUploadStates, StoredUpload, UploadEntry
 
 if TYPE_CHECKING:
@@ -26,6 +38,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("s3envelope.uploads")
 _Name = tuple[str, str, str]
+_MOST_COMPLETED = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -37,13 +50,25 @@ class KnownUpload:
         end_part: The part that carries the end of a plain run, once it was sent.
         lock: Held while `complete` decides and sends the end.
         written_tag: Of the state that this process wrote last.
+        then: What is left to do when S3 has completed it.
+        commitment: Of the body.
+        end_request_ids: Of the request that sent the end.
     """
 
-    upload: PlainUpload | IndexedUpload
+    upload: PlainUpload | IndexedUpload | MessageUpload
     checksum_algorithm: str | None = None
     end_part: dict[str, Any] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     written_tag: str | None = None
+    then: Callable[[], None] | None = None
+    commitment: bytes | None = None
+    end_request_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Completed:
+    listed: list[tuple[int, str]]
+    sent: list[dict[str, Any]]
 
 
 def upload_name(parameters: dict[str, Any]) -> _Name:
@@ -63,7 +88,11 @@ class UploadRegistry:
         self._seam = seam
         self._store = store
         self._known: dict[_Name, KnownUpload] = {}
+        self._completed: OrderedDict[_Name, _Completed] = OrderedDict()
         self._lock = threading.Lock()
+        # The authentication of one message cannot go on in another process.
+        writes_se1 = seam.config.write_format == names.SE1
+        self._elsewhere = ", or import_upload what export_upload gave" if writes_se1 else " in this process"
 
     def add(self, name: _Name, known: KnownUpload) -> None:
         """Remember a new upload.
@@ -79,6 +108,23 @@ class UploadRegistry:
                 )
         with self.changing(name, known):
             pass
+        self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        """Forget an upload whose state was removed because another client ended it; S3 is asked whether it was."""
+        if self._store is None:
+            return
+        with self._lock:
+            stored = [name for name, known in self._known.items() if known.written_tag is not None]
+        gone = next((name for name in stored if self._store.is_gone((self._seam.endpoint_url, *name))), None)
+        if gone is None:
+            return
+        parameters = dict(zip(("Bucket", "Key", "UploadId"), gone, strict=True))
+        try:
+            self._seam.inner("ListParts", {**parameters, "MaxParts": 1})
+        except (ClientError, BotoCoreError) as error:
+            if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") == "NoSuchUpload":
+                self.drop(parameters)
 
     def get(self, parameters: dict[str, Any]) -> KnownUpload:
         """Return the upload that a call names, from memory or from the store.
@@ -95,9 +141,41 @@ class UploadRegistry:
         if known is None:
             raise UnsupportedOperationError(
                 "there is no state for the upload here: it was begun elsewhere or for another key, completed, or "
-                "aborted. Its parts cannot be sealed; begin a new upload, or import_upload what export_upload gave"
+                f"aborted. Its parts cannot be sealed; begin a new upload{self._elsewhere}"
             )
         return known
+
+    def envelope_of(self, parameters: dict[str, Any]) -> Envelope | None:
+        """Return the envelope of an indexed upload, unverified, from memory or from the store; `None` without one."""
+        name = upload_name(parameters)
+        with self._lock:
+            known = self._known.get(name)
+        if known is not None:
+            return known.upload.state.envelope() if isinstance(known.upload, IndexedUpload) else None
+        stored = self._read(name)
+        try:
+            return None if stored is None else UploadState.parse(stored.text).envelope()
+        except EnvelopeError:
+            return None
+
+    def complete(self, parameters: dict[str, Any], listed: list[tuple[int, str]], sent: list[dict[str, Any]]) -> None:
+        """Forget an upload that S3 has completed, but for what was sent: the call may be repeated.
+
+        Args:
+            listed: (number, ETag) of the parts, as the caller listed them.
+            sent: All parts, with the one that ends the object.
+        """
+        with self._lock:
+            self._completed[upload_name(parameters)] = _Completed(listed, sent)
+            while len(self._completed) > _MOST_COMPLETED:
+                self._completed.popitem(last=False)
+        self.drop(parameters)
+
+    def completed(self, parameters: dict[str, Any], listed: list[tuple[int, str]]) -> list[dict[str, Any]] | None:
+        """Return what was sent to complete an upload with this list; `None` if it was not completed here."""
+        with self._lock:
+            known = self._completed.get(upload_name(parameters))
+        return None if known is None or known.listed != listed else known.sent
 
     def drop(self, parameters: dict[str, Any]) -> None:
         """Forget an upload and its key."""
@@ -106,22 +184,19 @@ class UploadRegistry:
             known = self._known.pop(name, None)
         if known is not None:
             known.upload.finish()
-        if self._store is not None and not (known is not None and isinstance(known.upload, PlainUpload)):
+        if self._store is not None and (known is None or isinstance(known.upload, IndexedUpload)):
             with self._entry(name) as entry:
-                if entry is not None:
-                    entry.delete()
+                _delete(entry)
 
     @contextmanager
     def changing(self, name: _Name, known: KnownUpload) -> Iterator[None]:
         """Change an upload in this block: what other processes recorded is taken over first, the result is stored."""
         upload = known.upload
-        if self._store is None or isinstance(upload, PlainUpload):
+        if self._store is None or not isinstance(upload, IndexedUpload):
             yield
             return
         with self._entry(name) as entry:
-            stored = None if entry is None else entry.read()
-            if stored is not None and stored.tag != known.written_tag:
-                upload.adopt(upload.verified(stored.text, stored.tag), stored.small_parts)
+            _take_over(upload, _read(entry), known.written_tag)
             yield
             if entry is not None:
                 text, tag = upload.sealed_state()
@@ -135,24 +210,41 @@ class UploadRegistry:
             raise UnsupportedOperationError(
                 "an upload with PartSize lives in one process. Instead, create it without PartSize"
             )
-        text, tag = known.upload.sealed_state()
+        if isinstance(known.upload, MessageUpload):
+            raise UnsupportedOperationError(
+                "an upload in a format of the Amazon clients lives in one process: its authentication is running. "
+                "Instead, use write_format='se1'"
+            )
+        # Inside: what other processes on this machine recorded is a part of it.
+        with self.changing(upload_name(parameters), known):
+            text, tag = known.upload.sealed_state()
+            small_parts = known.upload.small_parts
         small = {
             str(number): [etag, base64.b64encode(ciphertext).decode("ascii")]
-            for number, (etag, ciphertext) in known.upload.small_parts.items()
+            for number, (etag, ciphertext) in small_parts.items()
         }
         return json.dumps({"state": text.decode("ascii"), "tag": tag, "small_parts": small}).encode("ascii")
 
     def import_(self, parameters: dict[str, Any], exported: bytes) -> None:
-        """Take over an upload that another process exported.
+        """Take over an upload that another process exported; what is known of it here stays known.
 
         Raises:
             MalformedEnvelopeError: `exported` is not what `export_upload` gave.
             DecryptionError: It was changed, or is of another upload.
+            UnsupportedOperationError: It is of another upload than the one that is named.
         """
-        name = upload_name(parameters)
-        known = self._adopt_stored(name, _read_export(exported))
+        if self._seam.config.write_format != names.SE1:
+            raise UnsupportedOperationError(
+                "import_upload is refused: what was exported is an upload in the format SE1, and this client writes "
+                f"{self._seam.config.write_format}. Instead, use a client with write_format='se1'"
+            )
+        name, stored = upload_name(parameters), _read_export(exported)
+        known = self._adopt_stored(name, stored)
+        upload = known.upload
+        if not isinstance(upload, IndexedUpload):
+            raise UnsupportedOperationError("an upload of another kind was begun here under the same id; abort it")
         with self.changing(name, known):
-            pass
+            upload.adopt(upload.verified(stored.text, stored.tag), stored.small_parts)
 
     def _adopt_stored(self, name: _Name, stored: StoredUpload) -> KnownUpload:
         state = UploadState.parse(stored.text)
@@ -160,8 +252,12 @@ class UploadRegistry:
             raise UnsupportedOperationError("the stored state is of another upload than the one that was named")
         upload = IndexedUpload(self._begun(state), self._open(state), self._seam.ports)
         upload.adopt(upload.verified(stored.text, stored.tag), stored.small_parts)
+        adopted = KnownUpload(upload, written_tag=stored.tag, commitment=state.envelope().header.commitment)
         with self._lock:
-            return self._known.setdefault(name, KnownUpload(upload, written_tag=stored.tag))
+            known = self._known.setdefault(name, adopted)
+        if known is not adopted:
+            upload.finish()
+        return known
 
     @staticmethod
     def _begun(state: UploadState) -> UploadState:
@@ -178,14 +274,14 @@ class UploadRegistry:
             return open_header(data_key, envelope.header, envelope.context, state.key)
 
         object_key, body_key = self._seam.materials.open_with_data_key(
-            envelope.encrypted_data_keys, envelope.context, attempt
+            envelope.encrypted_data_keys, envelope.context, attempt, about=ObjectName(state.bucket, state.key)
         )
         object_key.wipe()
         return body_key
 
     def _read(self, name: _Name) -> StoredUpload | None:
         with self._entry(name) as entry:
-            return None if entry is None else entry.read()
+            return _read(entry)
 
     @contextmanager
     def _entry(self, name: _Name) -> Iterator[UploadEntry | None]:
@@ -213,6 +309,35 @@ class UploadRegistry:
             _log.warning("the state of an upload could not be stored, it is kept in memory: %s", error)
             return False
         return True
+
+
+def _read(entry: UploadEntry | None) -> StoredUpload | None:
+    try:
+        return None if entry is None else entry.read()
+    except OSError as error:
+        _log.warning("the stored state of an upload cannot be read: %s", error)
+        return None
+
+
+def _delete(entry: UploadEntry | None) -> None:
+    try:
+        if entry is not None:
+            entry.delete()
+    except OSError as error:
+        _log.warning("the stored state of an upload that is over cannot be removed: %s", error)
+
+
+def _take_over(upload: IndexedUpload, stored: StoredUpload | None, written_tag: str | None) -> None:
+    """Let an upload that is known here learn what is stored of it."""
+    if stored is None or stored.tag == written_tag:
+        return
+    try:
+        state = upload.verified(stored.text, stored.tag)
+    except (DecryptionError, MalformedEnvelopeError) as error:
+        # What is known here is enough to go on; a part that was only recorded there is an InvalidPart at `complete`.
+        _log.warning("the stored state of an upload was changed and is ignored: %s", error)
+        return
+    upload.adopt(state, stored.small_parts)
 
 
 def _read_export(exported: bytes) -> StoredUpload:
