@@ -1,0 +1,1 @@
+"""Other keys, contexts and bindings for many objects, without moving their bodies."""
