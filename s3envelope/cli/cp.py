@@ -1,24 +1,20 @@
-"""`s3envelope cp`: one file, stream or object, sealed on the way up and verified on the way down."""
+"""`s3envelope cp`: files, streams and objects, sealed on the way up and verified on the way down."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import closing
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 from rich.console import Console
 
-from s3envelope.cli.locations import STREAM, S3Location, is_s3, parse_object, parse_s3
-from s3envelope.cli.options import Connection, KeyChoice, connection_options, key_options, read_context
-from s3envelope.cli.output import Advance, progress
+from s3envelope.cli.filters import FilteringCommand, Filters, filter_options
+from s3envelope.cli.locations import STREAM, S3Location, is_s3, parse_object
+from s3envelope.cli.output import progress
 from s3envelope.cli.stdin import interruptible
-from s3envelope.s3.config import make_config
-from s3envelope.s3.install import install
+from s3envelope.cli.transferring.planning import check_pair, one_job, one_place, tree_jobs, trees, upload_place
+from s3envelope.cli.transferring.running import Run, Settings, connected, transfer_options
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -26,132 +22,82 @@ if TYPE_CHECKING:
 _PIECE_SIZE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class _Bar:
-    """Shows progress, where there is someone to see it."""
-
-    is_wanted: bool
-
-    @property
-    def is_shown(self) -> bool:
-        return self.is_wanted and sys.stderr.isatty()
-
-    def over(self, title: str, total: int | None) -> AbstractContextManager[Advance]:
-        """Return a bar for one transfer."""
-        return progress(Console(stderr=True), title, total, shown=self.is_shown)
-
-
-@click.command()
+@click.command(cls=FilteringCommand)
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST")
-@connection_options()
-@key_options
-@click.option("--create-key", is_flag=True, help="Make the --raw-key-file if it does not exist.")
+@click.option("--recursive", is_flag=True, help="Copy every file below SRC to the same path below DST.")
+@filter_options
 @click.option(
-    "--context",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=read_context,
-    help="Entry of the encryption context; repeatable. Stored in clear, and demanded when the object is read.",
+    "--resume",
+    is_flag=True,
+    help="Go on with uploads that were interrupted, keep those that are interrupted now, and skip files whose copy "
+    "has their size and is not older.",
 )
-@click.option("--content-type", metavar="TYPE", help="Content type of the new object.")
-@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
+@click.option("--content-type", metavar="TYPE", help="Content type of the new objects of an upload.")
+@transfer_options
 def cp(
     *,
     source: str,
     target: str,
-    connection: Connection,
-    key_choice: KeyChoice,
-    context: dict[str, str] | None,
+    recursive: bool,
+    filters: Filters,
+    resume: bool,
     content_type: str | None,
-    no_progress: bool,
-) -> None:
-    """Copy SRC to DST: one of them a file or - (stdin, stdout), the other s3://BUCKET/KEY.
+    settings: Settings,
+) -> int:
+    """Copy SRC to DST: files, s3://BUCKET/KEY, or - for stdin and stdout; at least one of them is in S3.
 
-    What goes up is encrypted here, what comes down is verified here. A DST that is a folder, or ends in a slash,
-    gets the name of SRC. A download to a file leaves nothing when it fails; one to stdout writes verified bytes only,
-    and the exit code tells whether they were all.
+    What goes up is encrypted here, what comes down is verified here, what goes from S3 to S3 stays there. A DST that is
+    a folder, or ends in a slash, gets the name of SRC. A download to a file leaves nothing when it fails; one to stdout
+    writes verified bytes only, and the exit code tells whether they were all. With --recursive a file that fails does
+    not stop the others; the exit code is then 1.
+
+    Ctrl-C leaves nothing half done: uploads are aborted, partial files removed. With --resume the uploads of files that
+    are sent in parts (8 MiB and more) are kept instead: the same command goes on with them, unless the file has
+    changed, and `s3envelope uploads` lists and aborts them. A file of 64 MiB and more can also go on if the process
+    was killed without --resume.
     """
-    if is_s3(source) == is_s3(target):
-        raise click.UsageError(
-            "copies within S3 are not supported; download the object and upload it again"
-            if is_s3(source)
-            else "neither SRC nor DST is in S3; write one of them as s3://BUCKET/KEY"
-        )
-    bar = _Bar(not no_progress)
-    if is_s3(target):
-        place = _upload_place(source, target)
-        with _enveloped(connection, key_choice, context) as client:
-            _upload(client, source, place, {"ContentType": content_type} if content_type else {}, bar)
-        return
-    if content_type is not None:
+    check_pair(source, target)
+    if content_type is not None and is_s3(source):
         raise click.UsageError("--content-type is for uploads")
+    headers = {"ContentType": content_type} if content_type else {}
+    if STREAM in (source, target) and not recursive:
+        if resume or settings.dry_run:
+            raise click.UsageError("--resume and --dry-run are not for streams")
+        return _stream(source, target, settings, headers)
+    if recursive:
+        with connected(settings) as run:
+            from_tree, to_tree = trees(run.client, source, target)
+            jobs = tree_jobs(from_tree, to_tree, filters)
+            return run.jobs(jobs, str(to_tree.root), resume=resume, headers=headers)
+    if filters.patterns:
+        raise click.UsageError("--include and --exclude need --recursive")
+    places = one_place(source, target)
+    with connected(settings) as run:
+        return run.one(one_job(run.client, *places), resume=resume, headers=headers)
+
+
+def _stream(source: str, target: str, settings: Settings, headers: dict[str, str]) -> int:
+    if source == STREAM:
+        place = upload_place(source, target)
+        with connected(settings) as run, interruptible(sys.stdin.buffer) as stream:
+            return run.stream(stream, place, headers=headers)
     wanted = parse_object(source)
-    path = None if target == STREAM else _download_path(wanted, target)
-    with _enveloped(connection, key_choice, context) as client:
-        if path is None:
-            _print(client, wanted, sys.stdout.buffer, bar)
-        else:
-            _download(client, wanted, path, bar)
+    if settings.as_json:
+        raise click.UsageError("--json writes to stdout, and so does a DST of -")
+    with connected(settings) as run:
+        _print(run, wanted, sys.stdout.buffer)
+    return 0
 
 
-@contextmanager
-def _enveloped(connection: Connection, key_choice: KeyChoice, context: dict[str, str] | None) -> Iterator[S3Client]:
-    session = connection.session()
-    with key_choice.keyring(connection, session) as keyring:
-        fields: dict[str, object] = {"keyring": keyring}
-        if context is not None:
-            fields["encryption_context"] = context
-        install(session, make_config(fields, os.environ))
-        with closing(connection.s3(session)) as client:
-            yield client
-
-
-def _upload_place(source: str, target: str) -> S3Location:
-    """Return the object that an upload makes."""
-    place = parse_s3(target)
-    if not place.is_folder:
-        return place
-    if source == STREAM:
-        raise click.UsageError(f"{target!r} is a folder, and stdin has no name; write the whole key")
-    name = Path(source).name
-    if not name:
-        raise click.UsageError(f"{source!r} has no name to append to {target!r}; write the whole key")
-    return S3Location(place.bucket, place.key + name)
-
-
-def _download_path(source: S3Location, target: str) -> Path:
-    """Return the file that a download makes."""
-    separators = tuple(separator for separator in (os.sep, os.altsep) if separator)
-    if not (target.endswith(separators) or os.path.isdir(target)):
-        return Path(target)
-    name = source.key.rpartition("/")[2]
-    # INVARIANT: a key is chosen by whoever writes to the bucket; it must not name a file outside the folder.
-    if name in ("", os.curdir, os.pardir) or any(separator in name for separator in separators):
-        raise click.UsageError(f"the key of {source} does not end in the name of a file; name the file")
-    return Path(target) / name
-
-
-def _upload(client: S3Client, source: str, place: S3Location, extra: dict[str, str], bar: _Bar) -> None:
-    if source == STREAM:
-        with interruptible(sys.stdin.buffer) as stream, bar.over(str(place), None) as advance:
-            client.upload_fileobj(stream, place.bucket, place.key, ExtraArgs=extra, Callback=advance)
-        return
-    with bar.over(str(place), os.stat(source).st_size) as advance:
-        client.upload_file(source, place.bucket, place.key, ExtraArgs=extra, Callback=advance)
-
-
-def _print(client: S3Client, source: S3Location, stream: BinaryIO, bar: _Bar) -> None:
+def _print(run: Run, source: S3Location, stream: BinaryIO) -> None:
     """Write the verified bytes of an object to a stream, up to its end or an error."""
+    client: S3Client = run.client
     answer = client.get_object(Bucket=source.bucket, Key=source.key)
-    with closing(answer["Body"]) as body, bar.over(str(source), answer["ContentLength"]) as advance:
+    shown = not run.settings.no_progress and sys.stderr.isatty()
+    bar = progress(Console(stderr=True), str(source), answer["ContentLength"], shown=shown)
+    with closing(answer["Body"]) as body, bar as advance:
         for piece in body.iter_chunks(_PIECE_SIZE):
             stream.write(piece)
             advance(len(piece))
     stream.flush()
-
-
-def _download(client: S3Client, source: S3Location, path: Path, bar: _Bar) -> None:
-    total = client.head_object(Bucket=source.bucket, Key=source.key)["ContentLength"] if bar.is_shown else None
-    with bar.over(str(source), total) as advance:
-        client.download_file(source.bucket, source.key, str(path), Callback=advance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import tempfile
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from s3envelope.cli.demonstration import attacks, places, reading
+from s3envelope.cli.demonstration import attacks, offline, places, reading, rotating
 from s3envelope.cli.demonstration.places import FetchMeter, KeyService, Storage
 from s3envelope.cli.demonstration.sample import MIB, make_sample
 from s3envelope.cli.demonstration.scene import CONTEXT, Scene, Scores, bucket_for, make_config, remove_objects
@@ -31,6 +32,8 @@ _STEPS: tuple[tuple[str, Callable[[Scene], str]], ...] = (
     ("A truncated object", attacks.refuse_truncated),
     ("A wrong encryption context", attacks.refuse_wrong_context),
     ("KMS calls", reading.count_key_calls),
+    ("Reading while KMS is away", offline.read_offline),
+    ("Another key", rotating.rotate),
     ("Speed beside plain boto3", reading.compare_speed),
 )
 
@@ -66,7 +69,8 @@ class _Order:
     metavar="MIB",
     help="Size of the file.",
 )
-def demo(*, connection: Connection, bucket: str | None, kms_key_id: str | None, size_mib: int) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; the story goes to stderr.")
+def demo(*, connection: Connection, bucket: str | None, kms_key_id: str | None, size_mib: int, as_json: bool) -> int:
     """Show on a real file what encryption does, and check it.
 
     Without options it starts an S3 and a KMS on this machine, and needs neither an account nor the network.
@@ -80,13 +84,16 @@ def demo(*, connection: Connection, bucket: str | None, kms_key_id: str | None, 
         raise click.UsageError(
             "--profile and --region need --endpoint-url, --bucket, --kms-endpoint-url or --kms-key-id"
         )
-    console = stdout()
+    console = Console(stderr=True) if as_json else stdout()
     scores = Scores(console)
     started = time.monotonic()
     _perform(order, console, scores)
     seconds = time.monotonic() - started
     verdict = "every step held" if not scores.failed_count else f"{scores.failed_count} did not hold"
     console.print(f"\n{scores.held_count} steps held in {seconds:.1f} s; {verdict}.", highlight=False)
+    if as_json:
+        summary = {"held": scores.held_count, "failed": scores.failed_count, "seconds": round(seconds, 3)}
+        click.echo(json.dumps({**summary, "steps": scores.steps}))
     return 1 if scores.failed_count else 0
 
 

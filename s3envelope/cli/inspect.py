@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Container, Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ from s3envelope.cli.locations import S3Location, parse_object
 from s3envelope.cli.options import Connection, KeyChoice, connection_options, key_options
 from s3envelope.cli.output import plain, size, stdout
 from s3envelope.core.envelope import Envelope, without_envelope
+from s3envelope.core.hints import key_hint
 from s3envelope.core.layout import plaintext_size
 from s3envelope.errors import MalformedEnvelopeError
-from s3envelope.keyrings.kms import check_key_id
+from s3envelope.keyrings.kms_names import check_key_ids
 from s3envelope.keyrings.raw_aes import RawAesKeyring
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     Value = str | int | bool | None | dict[str, str] | list[dict[str, str | int | bool | None]]
 
 _FORMAT = "SE1"
-_HINT_SIZE = 4
 
 
 @click.command()
@@ -43,22 +43,22 @@ def inspect(
     or --raw-key-file it shows which encrypted data keys belong to that key; an alias cannot be told without KMS.
     """
     wanted = parse_object(location)
-    hint = _hint_of(key_choice)
+    hints = _hints_of(key_choice)
     version = {"VersionId": version_id} if version_id else {}
     with closing(connection.s3(connection.session())) as client:
         answer = client.head_object(Bucket=wanted.bucket, Key=wanted.key, **version)  # type: ignore[arg-type]
-    found = describe(wanted, answer, hint)
+    found = describe(wanted, answer, hints)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
         _show(wanted, found)
 
 
-def describe(location: S3Location, answer: HeadObjectOutputTypeDef, hint: str | None) -> dict[str, Value]:
+def describe(location: S3Location, answer: HeadObjectOutputTypeDef, hints: Container[str] | None) -> dict[str, Value]:
     """Return what the answer to a HEAD says of an object; the names are those of the JSON output.
 
     Args:
-        hint: Of the configured key, 8 hexadecimal digits; `None` if it is not known.
+        hints: Of the configured keys, 8 hexadecimal digits each; `None` if they are not known.
 
     Raises:
         EnvelopeError: The object has no envelope, or one that is not understood.
@@ -84,7 +84,7 @@ def describe(location: S3Location, answer: HeadObjectOutputTypeDef, hint: str | 
             {
                 "hint": key.hint.hex(),
                 "size": len(key.ciphertext),
-                "matches_configured_key": None if hint is None else key.hint.hex() == hint,
+                "matches_configured_key": None if hints is None else key.hint.hex() in hints,
             }
             for key in envelope.encrypted_data_keys
         ],
@@ -94,15 +94,15 @@ def describe(location: S3Location, answer: HeadObjectOutputTypeDef, hint: str | 
     }
 
 
-def _hint_of(key_choice: KeyChoice) -> str | None:
-    """Return the hint of the configured key; `None` without one, or if it is an alias."""
+def _hints_of(key_choice: KeyChoice) -> frozenset[str] | None:
+    """Return the hints of the configured keys; `None` without one, or if any is an alias."""
     if key_choice.raw_key_file is not None:
-        (name,) = RawAesKeyring.from_file(key_choice.raw_key_file, create=False).key_ids
-    elif key_choice.kms_key_id is None or "alias/" in check_key_id(key_choice.kms_key_id):
+        names: Iterable[str] = RawAesKeyring.from_file(key_choice.raw_key_file, create=False).key_ids
+    elif not key_choice.kms_key_ids or any("alias/" in name for name in check_key_ids(key_choice.kms_key_ids)):
         return None
     else:
-        name = key_choice.kms_key_id.rpartition("key/")[2]
-    return hashlib.sha256(name.encode("ascii")).digest()[:_HINT_SIZE].hex()
+        names = key_choice.kms_key_ids
+    return frozenset(key_hint(name).hex() for name in names)
 
 
 def _show(location: S3Location, found: dict[str, Value]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from s3envelope.cli.json_errors import tell_as_json
+
 _USAGE_ERROR, _INTERRUPTED = 2, 130
 # The extra that installs a package; whatever else is missing is a fault of the installation.
 _EXTRAS = {
@@ -23,17 +25,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Without the name of the program; by default those of the process.
     """
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         # Imported here, so that someone who installed the library alone is told what the command needs.
         from s3envelope.cli.app import run
 
-        return run(sys.argv[1:] if arguments is None else list(arguments))
+        return run(given)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS:
             raise
         extra = _EXTRAS[package]
-        print(f"s3envelope: this needs {package}; install it with: pip install 's3envelope[{extra}]'", file=sys.stderr)
+        message = f"this needs {package}; install it with: pip install 's3envelope[{extra}]'"
+        print(f"s3envelope: {message}", file=sys.stderr)
+        tell_as_json(given, type(error).__name__, message)
         return _USAGE_ERROR
     except KeyboardInterrupt:
         # Before the commands were imported; from then on they deal with it.

@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
 import click
+from botocore.config import Config
 
 from s3envelope.core.ports import Keyring
-from s3envelope.keyrings.kms import KmsKeyring, check_key_id, region_of
+from s3envelope.keyrings.kms import KmsKeyring
+from s3envelope.keyrings.kms_names import check_key_ids, region_of
+from s3envelope.keyrings.multi import MultiKeyring
 from s3envelope.keyrings.raw_aes import RawAesKeyring
 
 if TYPE_CHECKING:
@@ -39,9 +42,10 @@ class Connection:
         """Return a new session with this profile and region."""
         return boto3.Session(profile_name=self.profile, region_name=self.region)
 
-    def s3(self, session: boto3.Session) -> S3Client:
+    def s3(self, session: boto3.Session, *, max_pool_connections: int = 10) -> S3Client:
         """Return an S3 client: enveloped if the session is."""
-        return session.client("s3", endpoint_url=self.endpoint_url)
+        config = Config(max_pool_connections=max_pool_connections)
+        return session.client("s3", endpoint_url=self.endpoint_url, config=config)
 
     def kms(self, session: boto3.Session, key_id: str | None) -> KMSClient:
         """Return a KMS client in the region of a key, where its id tells one."""
@@ -51,9 +55,9 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class KeyChoice:
-    """Which key was named on the command line, or else in the environment."""
+    """Which key was named on the command line, or else in the environment; of KMS keys up to four."""
 
-    kms_key_id: str | None = None
+    kms_key_ids: tuple[str, ...] = ()
     raw_key_file: Path | None = None
     create_key: bool = False
 
@@ -68,11 +72,16 @@ class KeyChoice:
         if self.raw_key_file is not None:
             yield RawAesKeyring.from_file(self.raw_key_file, create=self.create_key)
             return
-        if self.kms_key_id is None:
+        if not self.kms_key_ids:
             raise click.UsageError(f"there is no key; give --kms-key-id or --raw-key-file, or set {_KEY_VARIABLE}")
-        key_id = check_key_id(self.kms_key_id)
-        with closing(connection.kms(session, key_id)) as client:
-            yield KmsKeyring(key_id, client)
+        with ExitStack() as stack:
+            keyrings = [
+                KmsKeyring(key_id, stack.enter_context(closing(connection.kms(session, key_id))))
+                for key_id in check_key_ids(self.kms_key_ids)
+            ]
+            home = session.region_name
+            nearest_first = sorted(keyrings, key=lambda one: one.region != home)
+            yield keyrings[0] if len(keyrings) == 1 else MultiKeyring(*keyrings, read_order=nearest_first)
 
 
 def _with_options(command: Command, options: list[Callable[[Command], Command]]) -> Command:
@@ -118,21 +127,32 @@ def key_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_key(
-        *arguments: object, kms_key_id: str | None, raw_key_file: Path | None, create_key: bool = False, **rest: object
+        *arguments: object,
+        kms_key_ids: tuple[str, ...],
+        raw_key_file: Path | None,
+        create_key: bool = False,
+        **rest: object,
     ) -> int | None:
-        if kms_key_id is not None and raw_key_file is not None:
+        if kms_key_ids and raw_key_file is not None:
             raise click.UsageError("--kms-key-id and --raw-key-file exclude each other")
         if create_key and raw_key_file is None:
             raise click.UsageError("--create-key needs --raw-key-file")
-        if kms_key_id is None and raw_key_file is None:
-            kms_key_id = os.environ.get(_KEY_VARIABLE)
-        return command(*arguments, key_choice=KeyChoice(kms_key_id, raw_key_file, create_key), **rest)
+        named = os.environ.get(_KEY_VARIABLE)
+        if not kms_key_ids and raw_key_file is None and named is not None:
+            kms_key_ids = tuple(name.strip() for name in named.split(","))
+        return command(*arguments, key_choice=KeyChoice(kms_key_ids, raw_key_file, create_key), **rest)
 
     return _with_options(
         with_key,
         [
             click.option(
-                "--kms-key-id", metavar="ID", help=f"KMS key id, ARN or alias; by default what {_KEY_VARIABLE} says."
+                "--kms-key-id",
+                "--kms-key",
+                "kms_key_ids",
+                metavar="ID",
+                multiple=True,
+                help=f"KMS key id, ARN or alias; by default what {_KEY_VARIABLE} says. Repeatable: every data key is "
+                "wrapped with each.",
             ),
             click.option(
                 "--raw-key-file",

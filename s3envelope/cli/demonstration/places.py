@@ -7,13 +7,14 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import EndpointConnectionError
 
 from s3envelope.cli.options import Connection
 from s3envelope.s3.config import EnvelopeConfig
@@ -60,12 +61,14 @@ class KeyService:
     Args:
         label: For people.
         count_calls: Returns the calls so far by operation.
+        away: Makes it unreachable while a block runs.
     """
 
     label: str
     client: KMSClient
     key_id: str
     count_calls: Callable[[], Counter[str]]
+    away: Callable[[], AbstractContextManager[None]]
 
 
 @contextmanager
@@ -124,6 +127,7 @@ def embedded_key_service() -> Iterator[KeyService]:
             kms.client(),
             _ALIAS,
             lambda: Counter(call.operation for call in kms.calls),
+            kms.faults.refuse_connections,
         )
 
 
@@ -133,13 +137,29 @@ def own_key_service(connection: Connection, key_id: str | None) -> Iterator[KeyS
     client = connection.kms(connection.session(), key_id)
     made = None if key_id else client.create_key(Description="s3envelope demo")["KeyMetadata"]["Arn"]
     counter = _CallCounter()
-    # The administration of the key is not what is counted.
-    client.meta.events.register("before-call.kms", counter)
+    # The administration of the key is not what is counted, nor are calls that nobody answered.
+    client.meta.events.register("after-call.kms", counter)
     try:
-        yield KeyService(client.meta.endpoint_url, client, key_id or made or "", counter.snapshot)
+        yield KeyService(
+            client.meta.endpoint_url, client, key_id or made or "", counter.snapshot, lambda: _cut_off(client)
+        )
     finally:
         if made:
             client.schedule_key_deletion(KeyId=made, PendingWindowInDays=_SHORTEST_WAIT_DAYS)
+
+
+@contextmanager
+def _cut_off(client: KMSClient) -> Iterator[None]:
+    """Let a client reach no server: a key service that is not ours is not stopped."""
+
+    def fail(**_: object) -> NoReturn:
+        raise EndpointConnectionError(endpoint_url=client.meta.endpoint_url)
+
+    client.meta.events.register("before-send.kms", fail)
+    try:
+        yield
+    finally:
+        client.meta.events.unregister("before-send.kms", fail)
 
 
 @dataclass(slots=True)

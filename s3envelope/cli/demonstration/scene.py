@@ -6,7 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from s3envelope.caches.disk import DiskCache
 from s3envelope.caches.limits import CacheLimits
+from s3envelope.caches.memory import MemoryCache
 from s3envelope.cli.demonstration.places import FetchMeter, KeyService, Storage
 from s3envelope.cli.demonstration.sample import Sample
 from s3envelope.cli.failures import explain
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _DEFAULT_REGION = "us-east-1"
 # So that the number of KMS calls does not depend on how long a slow line takes.
 _LIMITS = CacheLimits(max_age_seconds=86_400, fresh_for_seconds=86_400)
+_CACHE = MemoryCache()
 CONTEXT = {"application": "s3envelope-demo", "tenant": "acme"}
 
 
@@ -86,13 +89,20 @@ class Scene:
         self.console.print(table)
 
 
-def make_config(key_service: KeyService, context: dict[str, str]) -> EnvelopeConfig:
-    """Return a configuration that nothing in the environment changes."""
+def make_config(
+    key_service: KeyService,
+    context: dict[str, str],
+    *,
+    cache: DiskCache | MemoryCache | None = _CACHE,
+    limits: CacheLimits = _LIMITS,
+) -> EnvelopeConfig:
+    """Return a configuration that nothing in the environment changes, and that leaves nothing in the user's folders."""
     return EnvelopeConfig(
         kms_key_id=key_service.key_id,
         kms_client=key_service.client,
         encryption_context=context,
-        cache_limits=_LIMITS,
+        cache=cache,
+        cache_limits=limits,
     )
 
 
@@ -143,6 +153,7 @@ class Scores:
     console: Console
     held_count: int = 0
     failed_count: int = 0
+    steps: list[dict[str, object]] = field(default_factory=list)
 
     def run(self, title: str, step: Callable[[], str]) -> bool:
         """Run a step, print its result, and return whether it held.
@@ -158,10 +169,11 @@ class Scores:
             raise
         except NotHeldError as error:
             sentence, held = str(error), False
-        except Exception as error:  # noqa: BLE001  # whatever goes wrong, the step did not hold
+        except Exception as error:  # noqa: BLE001  # any error is the finding of the step, told as such
             sentence, held = explain(error).line, False
         self.held_count += held
         self.failed_count += not held
+        self.steps.append({"step": title, "held": held, "told": sentence})
         mark, colour = (self._sign("✓", "ok"), "green") if held else (self._sign("✗", "FAILED"), "red")
         self.console.print(f"[{colour}]{mark}[/{colour}] {escape(printable(sentence))}", highlight=False)
         return held
