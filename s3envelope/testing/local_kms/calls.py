@@ -22,6 +22,8 @@ class KmsCall:
         source_encryption_context: ReEncrypt's SourceEncryptionContext.
         outcome: "OK", the error code of the answer, or "ConnectionReset".
         access_key_id: The caller's.
+        grant_tokens: As sent.
+        request_id: That of the answer.
     """
 
     operation: str
@@ -32,6 +34,8 @@ class KmsCall:
     source_encryption_context: Mapping[str, str]
     outcome: str
     access_key_id: str
+    grant_tokens: tuple[str, ...] = ()
+    request_id: str = ""
 
     @property
     def succeeded(self) -> bool:
@@ -40,7 +44,7 @@ class KmsCall:
 
 
 def record_of(
-    operation: str, parameters: Mapping[str, object], *, region: str, access_key_id: str, outcome: str
+    operation: str, parameters: Mapping[str, object], *, region: str, access_key_id: str, outcome: str, request_id: str
 ) -> KmsCall:
     """Return the record of a request, however malformed its parameters are."""
 
@@ -55,6 +59,7 @@ def record_of(
                 return {str(key): str(entry) for key, entry in value.items()}
         return {}
 
+    tokens = parameters.get("GrantTokens")
     return KmsCall(
         operation=operation,
         region=region,
@@ -64,6 +69,8 @@ def record_of(
         source_encryption_context=context("SourceEncryptionContext"),
         outcome=outcome,
         access_key_id=access_key_id,
+        grant_tokens=tuple(map(str, tokens)) if isinstance(tokens, list) else (),
+        request_id=request_id,
     )
 
 

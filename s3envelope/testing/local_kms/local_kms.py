@@ -37,7 +37,7 @@ class LocalKms:
     memory, per Region; the Region is the one that the client signs for. Use it in a `with` block, or call `start()`
     and `close()`.
 
-    Not implemented: signatures are not verified, grants (tokens are accepted and ignored), IAM policies (what a key
+    Not implemented: signatures are not verified, grants (tokens are logged and mean nothing), IAM policies (what a key
     policy does not explicitly deny is allowed), key import, custom key stores and asymmetric or HMAC operations (such
     keys can be made, to see how their misuse fails). Other accounts do not exist.
 

@@ -31,6 +31,12 @@ def get_key_policy(request: Request) -> Answer:
     return {"Policy": key.policy.text, "PolicyName": "default"}
 
 
+def list_grants(request: Request) -> Answer:
+    """ListGrants: there are none, for none can be made."""
+    request.key()
+    return page(request, "Grants", [])
+
+
 def _taggable(request: Request) -> RegionalKey:
     key = request.key()
     key.require_not_pending()

@@ -155,6 +155,7 @@ REQUESTS: Mapping[str, Members] = {
         "BypassPolicyLockoutSafetyCheck": _BOOLEAN,
     },
     "GetKeyPolicy": {"KeyId": _KEY_ID, "PolicyName": _POLICY_NAME},
+    "ListGrants": {"KeyId": _KEY_ID, **_PAGE},
     "TagResource": {"KeyId": _KEY_ID, "Tags": Member(Kind.TAG_LIST, required=True, maximum=50)},
     "UntagResource": {
         "KeyId": _KEY_ID,

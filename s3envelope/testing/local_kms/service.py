@@ -48,6 +48,7 @@ OPERATIONS: Mapping[str, Callable[[Request], Answer]] = {
     "ListKeyRotations": rotation_operations.list_key_rotations,
     "PutKeyPolicy": policy_operations.put_key_policy,
     "GetKeyPolicy": policy_operations.get_key_policy,
+    "ListGrants": policy_operations.list_grants,
     "TagResource": policy_operations.tag_resource,
     "UntagResource": policy_operations.untag_resource,
     "ListResourceTags": policy_operations.list_resource_tags,
@@ -119,6 +120,7 @@ class KmsService:
             ResetConnectionError: In place of an answer.
         """
         operation, parameters, caller = "", {}, Caller("", "", self.store.account_id)
+        request_id = str(uuid.uuid4())
         try:
             operation = _operation_of(http)
             caller = _caller_of(http, self.store.account_id)
@@ -130,11 +132,11 @@ class KmsService:
             if error.message:
                 answer["message"] = error.message
         except ResetConnectionError:
-            self._record(operation, parameters, caller, CONNECTION_RESET)
+            self._record(operation, parameters, caller, CONNECTION_RESET, "")
             raise
-        self._record(operation, parameters, caller, outcome)
+        self._record(operation, parameters, caller, outcome, request_id)
         body = json.dumps(answer).encode("ascii") if answer else b""
-        return HttpResponse(status, str(uuid.uuid4()), body)
+        return HttpResponse(status, request_id, body)
 
     def _apply_faults(self, operation: str) -> None:
         effect = self._faults.take(operation)
@@ -144,7 +146,9 @@ class KmsService:
         if effect.error is not None:
             raise effect.error
 
-    def _record(self, operation: str, parameters: Mapping[str, object], caller: Caller, outcome: str) -> None:
+    def _record(
+        self, operation: str, parameters: Mapping[str, object], caller: Caller, outcome: str, request_id: str
+    ) -> None:
         self._log.add(
             record_of(
                 operation,
@@ -152,6 +156,7 @@ class KmsService:
                 region=caller.region,
                 access_key_id=caller.access_key_id,
                 outcome=outcome,
+                request_id=request_id,
             )
         )
 

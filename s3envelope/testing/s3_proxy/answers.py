@@ -107,7 +107,7 @@ class AnswerSender:
     def _planned_end(self) -> tuple[int | None, EndConnectionError | None]:
         """Return after how many bytes of the body the answer breaks off, and how."""
         for fault in self._plan.faults:
-            if isinstance(fault, TruncatedResponse):
+            if isinstance(fault, TruncatedResponse) and fault.after_size is not None:
                 return fault.after_size, EndConnectionError(is_reset=False)
             if isinstance(fault, ResetResponse) and fault.after_size is not None:
                 return fault.after_size, EndConnectionError(is_reset=True)
@@ -115,8 +115,9 @@ class AnswerSender:
 
     def _log(self, request: RecordedRequest, status: int) -> None:
         """Log the request before its answer: whoever has the answer finds the request in the log."""
-        if ResetResponse(after_size=None) in self._plan.faults:
-            raise EndConnectionError(is_reset=True)
+        for fault in self._plan.faults:
+            if isinstance(fault, ResetResponse | TruncatedResponse) and fault.after_size is None:
+                raise EndConnectionError(is_reset=isinstance(fault, ResetResponse))
         self._ledger.log(request, status=status)
         self.has_logged = True
 

@@ -68,7 +68,8 @@ class ClientConnection:
         inspector = Inspector(self._ledger, request, head)
         sender = AnswerSender(self._client, self._ledger, plan)
         try:
-            self._pass_on(head, plan, inspector, sender)
+            with plan.turn:
+                self._pass_on(head, plan, inspector, sender)
         finally:
             if not sender.has_logged:
                 self._ledger.log(inspector.record(), status=None)

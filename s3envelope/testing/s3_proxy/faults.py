@@ -43,9 +43,12 @@ class ResetResponse:
 
 @dataclass(frozen=True, slots=True)
 class TruncatedResponse:
-    """Close the connection in good order when so many bytes of the answer's body have gone out."""
+    """Close the connection in good order when so many bytes of the answer's body have gone out.
 
-    after_size: int = 0
+    The storage has done its work. None is before even the head of the answer.
+    """
+
+    after_size: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 
 from s3envelope.testing.s3_proxy.canaries import Needle, needles_of
 from s3envelope.testing.s3_proxy.edits import AnswerEditor, EditRule, RequestEditor
@@ -18,6 +19,7 @@ class Plan:
     faults: tuple[Fault, ...] = ()
     request_editors: tuple[RequestEditor, ...] = ()
     answer_editors: tuple[AnswerEditor, ...] = ()
+    turn: AbstractContextManager[object] = field(default_factory=nullcontext)
 
     @property
     def error_answer(self) -> ErrorAnswer | None:
@@ -42,11 +44,16 @@ def _chosen(faults: list[tuple[EditRule, Fault]], request: RecordedRequest) -> I
             yield fault
 
 
+_WRITING = frozenset({"PUT", "POST", "DELETE"})
+
+
 class Ledger:
     """Thread-safe memory of a proxy."""
 
     def __init__(self, *, keep_bodies: bool) -> None:
         self.keep_bodies = keep_bodies
+        self.writes_take_turns = False
+        self._turn = threading.Lock()
         self._lock = threading.Lock()
         self._request_count = 0
         self._requests: list[RecordedRequest] = []
@@ -116,6 +123,7 @@ class Ledger:
             faults=tuple(_chosen(faults, request)),
             request_editors=tuple(editor for rule, editor in requests if rule.takes(request)),
             answer_editors=tuple(editor for rule, editor in answers if rule.takes(request)),
+            turn=self._turn if self.writes_take_turns and method in _WRITING else nullcontext(),
         )
         return request, plan
 
@@ -128,6 +136,12 @@ class Ledger:
         """Keep a finding."""
         with self._lock:
             self._leaks.append(leak)
+
+    def take(self) -> list[RecordedRequest]:
+        """Return the log, and forget it."""
+        with self._lock:
+            taken, self._requests = self._requests, []
+        return taken
 
     def clear(self) -> None:
         """Forget log and findings."""

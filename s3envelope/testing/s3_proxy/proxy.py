@@ -102,6 +102,18 @@ class S3Proxy:
         self._ledger.add(rule, fault=fault)
         return rule
 
+    def let_writes_take_turns(self) -> None:
+        """Let every request that writes wait until the one before it is answered.
+
+        S3 checks the conditions of a write and writes in one step. Some storages do it in two, and let another writer
+        in between: behind such a proxy they are like S3.
+        """
+        self._ledger.writes_take_turns = True
+
+    def take_requests(self) -> list[RecordedRequest]:
+        """Return the requests so far and forget them, so that a log of hours stays small."""
+        return self._ledger.take()
+
     def clear(self) -> None:
         """Forget log and findings; canaries and rules stay."""
         self._ledger.clear()
