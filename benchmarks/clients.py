@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BUCKET = "benchmark"
 MIB = 1 << 20
 PLAIN, OURS = "boto3", "s3envelope"
-_CREDENTIALS: dict[str, Any] = {
+CREDENTIALS: dict[str, Any] = {
     "aws_access_key_id": "benchmark",
     "aws_secret_access_key": "benchmark",
     "region_name": "us-east-1",
@@ -38,18 +38,22 @@ class Place:
     ca_file: str = ""
 
 
-def make_client(kind: str, place: Place) -> S3Client:
-    """Return a client of one kind; all kinds have the same configuration, boto3's own but for retries."""
+def make_client(kind: str, place: Place, **fields: Any) -> S3Client:
+    """Return a client of one kind; all kinds have the same configuration, boto3's own but for retries.
+
+    Args:
+        fields: Of `EnvelopeConfig`; by default nothing is kept in the folders of the user.
+    """
     config = Config(
         s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, max_pool_connections=16, proxies={}
     )
     verify = place.ca_file or None
     if kind == PLAIN:
-        return boto3.client("s3", endpoint_url=place.s3_url, verify=verify, config=config, **_CREDENTIALS)
+        return boto3.client("s3", endpoint_url=place.s3_url, verify=verify, config=config, **CREDENTIALS)
     # Here and not above, so that a process of plain boto3 does not pay for the import.
     import s3envelope
 
-    kms = boto3.client("kms", endpoint_url=place.kms_url, config=Config(proxies={}), **_CREDENTIALS)
+    kms = boto3.client("kms", endpoint_url=place.kms_url, config=Config(proxies={}), **CREDENTIALS)
     return s3envelope.client(
         "s3",
         kms_key_id=place.kms_key_id,
@@ -57,7 +61,8 @@ def make_client(kind: str, place: Place) -> S3Client:
         endpoint_url=place.s3_url,
         verify=verify,
         config=config,
-        **_CREDENTIALS,
+        **{"cache": s3envelope.MemoryCache(), **fields},
+        **CREDENTIALS,
     )
 
 

@@ -7,6 +7,11 @@ as much of it as the objects have bytes, and for a moment twice that where a mul
 object of 2 GiB is no burden to the machines this runs on, and nothing else serves ciphertext as cheaply. `--discard`
 keeps sizes only and answers GET with zeros, which suits uploads of any size; a sealed object cannot be read back.
 
+`GET /-/counts` answers how many requests came since it was asked before, as JSON, in the two classes that S3 has prices
+for: `writes` (PUT, POST, COPY, LIST) and `reads` (all others). Requests to delete are free, and not counted.
+
+ETags are no hashes, and do not look like one: some clients would compare them.
+
 Not for tests of correctness: nothing is verified, and an object that is overwritten by one of the same size keeps its
 buffer, so that whoever reads it meanwhile sees both.
 """
@@ -15,12 +20,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import socket
 import ssl
 import sys
 import threading
+import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -34,6 +41,8 @@ _KEPT = re.compile(
     r"x-amz-meta-.*|x-amz-checksum-(crc|sha).*|content-(type|disposition|language)|cache-control|expires",
 )
 _CHECKSUM_PREFIX = "x-amz-checksum-"
+_META_PREFIX = "x-amz-meta-"
+COUNTS_PATH = "/-/counts"
 _MODIFIED = "Tue, 24 Nov 2026 10:00:00 GMT"
 
 # What is kept of a body: the bytes, or its size only.
@@ -60,6 +69,28 @@ class _Upload:
     parts: dict[int, _Piece] = field(default_factory=dict)
 
 
+class _Counts:
+    """How many requests came, by what they cost."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = dict.fromkeys(("writes", "reads"), 0)
+
+    def add(self, request: Request) -> None:
+        """Count a request."""
+        if request.method == "DELETE":
+            return
+        is_list = request.method == "GET" and "list-type" in request.query
+        with self._lock:
+            self._counts["writes" if is_list or request.method in ("PUT", "POST") else "reads"] += 1
+
+    def take(self) -> dict[str, int]:
+        """Return the counts and begin again."""
+        with self._lock:
+            taken, self._counts = self._counts, dict.fromkeys(self._counts, 0)
+            return taken
+
+
 class Sink:
     """The objects, and the answers to requests about them.
 
@@ -72,6 +103,7 @@ class Sink:
         self._objects: dict[str, _Object] = {}
         self._uploads: dict[str, _Upload] = {}
         self._numbers = count(1)
+        self._counts = _Counts()
         self._zeros = memoryview(bytes(_SEND_SIZE)) if discard else memoryview(b"")
 
     def serve(self, connection: Connection) -> None:
@@ -82,13 +114,19 @@ class Sink:
                 request = Request.parse(connection.until(b"\r\n\r\n"))
                 if request.headers.get("expect", "").lower() == "100-continue":
                     connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+                if request.path == COUNTS_PATH:
+                    _answer(connection, "200 OK", {}, json.dumps(self._counts.take()).encode())
+                    continue
+                self._counts.add(request)
                 self._handler(request)(connection, request)
         connection.close()
 
     def _handler(self, request: Request) -> Callable[[Connection, Request], None]:
         names_object = request.path.count("/") > 1 and not request.path.endswith("/")
         if not names_object:
-            return self._accept
+            return self._list if request.method == "GET" and "list-type" in request.query else self._accept
+        if request.method == "PUT" and "x-amz-copy-source" in request.headers:
+            return self._copy
         if request.method == "PUT":
             return self._put_part if "uploadId" in request.query else self._put
         if request.method == "POST":
@@ -98,6 +136,31 @@ class Sink:
     def _accept(self, connection: Connection, request: Request) -> None:
         receive_body(connection, request, None)
         _answer(connection, "200 OK", {})
+
+    def _list(self, connection: Connection, request: Request) -> None:
+        """Answer that there is nothing: enough for tools that look before they write."""
+        receive_body(connection, request, None)
+        found = "<KeyCount>0</KeyCount><IsTruncated>false</IsTruncated>"
+        _answer(connection, "200 OK", {}, f'<?xml version="1.0"?><ListBucketResult>{found}</ListBucketResult>'.encode())
+
+    def _copy(self, connection: Connection, request: Request) -> None:
+        """Copy within memory; as on S3, a copy of an object that was put has the same ETag."""
+        receive_body(connection, request, None)
+        source = self._objects.get("/" + urllib.parse.unquote(request.headers["x-amz-copy-source"]).lstrip("/"))
+        if source is None:
+            _answer_error(connection, "404 Not Found", "NoSuchKey", is_head=False)
+            return
+        wanted = request.headers.get("x-amz-copy-source-if-match")
+        if wanted not in (None, source.headers["etag"], source.headers["etag"].strip('"')):
+            _answer_error(connection, "412 Precondition Failed", "PreconditionFailed", is_head=False)
+            return
+        headers = source.headers
+        if request.headers.get("x-amz-metadata-directive") == "REPLACE":
+            others = {name: value for name, value in headers.items() if not name.startswith(_META_PREFIX)}
+            headers = {**others, **_kept(request.headers)}
+        self._objects[request.path] = _Object(source.pieces, headers)
+        inner = f"<ETag>{escape(headers['etag'])}</ETag><LastModified>2026-11-24T10:00:00.000Z</LastModified>"
+        _answer(connection, "200 OK", {}, f'<?xml version="1.0"?><CopyObjectResult>{inner}</CopyObjectResult>'.encode())
 
     def _receive(
         self, connection: Connection, request: Request, known: Sequence[_Piece] = ()
@@ -116,7 +179,7 @@ class Sink:
         known = self._objects.get(request.path)
         piece, headers = self._receive(connection, request, known.pieces if known else ())
         kept = _kept(headers if not self._discard else _without_checksums(request.headers))
-        kept["etag"] = f'"{next(self._numbers):032x}"'
+        kept["etag"] = f'"sink-{next(self._numbers)}"'
         self._objects[request.path] = _Object([piece], kept)
         _answer(connection, "200 OK", {"etag": kept["etag"]})
 
@@ -136,7 +199,7 @@ class Sink:
     def _complete(self, connection: Connection, request: Request) -> None:
         receive_body(connection, request, None)
         upload = self._uploads.pop(request.query["uploadId"])
-        etag = f'"{next(self._numbers):032x}-{len(upload.parts)}"'
+        etag = f'"sink-{next(self._numbers)}-{len(upload.parts)}"'
         pieces = [upload.parts[number] for number in sorted(upload.parts)]
         self._objects[request.path] = _Object(pieces, {**upload.headers, "etag": etag})
         _answer_xml(connection, request, "CompleteMultipartUploadResult", {"ETag": etag})

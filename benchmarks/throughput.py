@@ -26,13 +26,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from benchmarks.cases import FULL, QUICK, Case, Workload
 from benchmarks.clients import OURS, PLAIN, Place, make_client
+from benchmarks.floor import seal_all
 from benchmarks.machine import describe_machine
 from benchmarks.surroundings import isolate, memory_sink, working_folder
-from s3envelope.core.segments import NONCE_SIZE, SEGMENT_SIZE, TAG_SIZE
 from s3envelope.testing.local_kms import LocalKms
 
 if TYPE_CHECKING:
@@ -97,14 +95,6 @@ def _measure(work: Callable[[], object]) -> Sample:
     return Sample(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def _seal_all(plaintext: bytes) -> None:
-    """Encrypt all of it as segments are, without whatever else a segment takes."""
-    aead = AESGCM(bytes(32))
-    view, out = memoryview(plaintext), bytearray(SEGMENT_SIZE + TAG_SIZE)
-    for start in range(0, len(view), SEGMENT_SIZE):
-        aead.encrypt_into(bytes(NONCE_SIZE), view[start : start + SEGMENT_SIZE], None, out)
-
-
 def _repeat(case: Case, client: S3Client, owner: str) -> None:
     for number in range(case.count):
         case.run(client, owner, number)
@@ -117,7 +107,7 @@ def _run_rounds(rows: Sequence[Row], clients: dict[str, S3Client], plaintext: by
         for row in rows:
             for kind in _KINDS:
                 row.samples[kind].append(_measure(partial(_repeat, row.case, clients[kind], kind)))
-        floor.append(_measure(partial(_seal_all, plaintext)))
+        floor.append(_measure(partial(seal_all, plaintext)))
     return floor
 
 

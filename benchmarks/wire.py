@@ -136,7 +136,7 @@ class HttpChunks:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The head of a request; header names in lower case."""
+    """The head of a request; the path is unquoted, header names are in lower case."""
 
     method: str
     path: str
@@ -151,7 +151,9 @@ class Request:
         path, _, query = target.partition("?")
         pairs = (line.split(":", 1) for line in rest)
         headers = {name.lower(): value.strip() for name, value in pairs}
-        return cls(method, path, dict(urllib.parse.parse_qsl(query, keep_blank_values=True)), headers)
+        return cls(
+            method, urllib.parse.unquote(path), dict(urllib.parse.parse_qsl(query, keep_blank_values=True)), headers
+        )
 
     @property
     def body_size(self) -> int:
