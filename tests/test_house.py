@@ -6,11 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import boto3
 import botocore.session
 import pytest
 
-from s3envelope.s3.operations import OPERATIONS, Treatment
+from s3envelope.s3.operations import METHODS, OPERATIONS, Treatment
+from tests.support import call_table
 
 ROOT = Path(__file__).parent.parent
 CODE = sorted(path for folder in ("s3envelope", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
@@ -55,6 +58,26 @@ def test_operations_when_botocore_is_updated_are_all_listed() -> None:
     unlisted = set(model.operation_names) - set(OPERATIONS)
 
     assert not unlisted, f"decide in s3envelope/s3/operations.py what happens to {sorted(unlisted)}"
+
+
+def test_methods_when_boto3_adds_one_to_a_client_are_all_listed() -> None:
+    arguments: Any = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    bare = botocore.session.get_session().create_client("s3", **arguments)
+    client: Any = boto3.session.Session().client("s3", **arguments)
+
+    added = set(dir(client)) - set(dir(bare))
+    presigning = {name for name in dir(bare) if name.startswith("generate_presigned")}
+
+    assert added | presigning == set(METHODS)
+    for each in (bare, client):
+        each.close()
+
+
+def test_tables_of_calls_when_made_again_are_those_in_the_documents() -> None:
+    advice = "run python -m tests.support.call_table"
+
+    assert call_table.README.read_text() == call_table.with_table(call_table.README.read_text()), advice
+    assert call_table.PAGE.read_text() == call_table.page(), advice
 
 
 def test_operations_with_a_body_when_listed_are_sealed_or_refused() -> None:

@@ -9,15 +9,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 
+import s3envelope
+from s3envelope.cli.app import commands
 from s3envelope.testing import LocalKms
+from tests.cli.commands import subcommands
+from tests.support.documents import servers_of_documents
 from tests.support.endpoints import Endpoint
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-REGION = "eu-west-1"
 
 
 def blocks(language: str) -> list[str]:
@@ -27,23 +29,8 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def cloud(moto_s3: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalKms]:
-    """Run in an empty folder, with the bucket and the key of the README behind the default endpoints."""
-    with LocalKms() as kms:
-        client = kms.client(region_name=REGION)
-        key_id = client.create_key()["KeyMetadata"]["KeyId"]
-        client.create_alias(AliasName="alias/orders", TargetKeyId=key_id)
-        storage = moto_s3.client()
-        existing = [bucket["Name"] for bucket in storage.list_buckets()["Buckets"]]
-        if "orders" in existing:
-            for item in storage.list_objects_v2(Bucket="orders").get("Contents", []):
-                storage.delete_object(Bucket="orders", Key=item["Key"])
-        else:
-            storage.create_bucket(Bucket="orders")
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", moto_s3.url)
-        monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", kms.endpoint_url)
-        monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-        monkeypatch.chdir(tmp_path)
+    """Run in an empty folder, with the bucket and the keys of the README behind the default endpoints."""
+    with servers_of_documents(moto_s3, tmp_path, monkeypatch) as kms:
         yield kms
 
 
@@ -63,7 +50,12 @@ def test_shell_blocks_when_run_do_what_the_text_says(tmp_path: Path) -> None:
     folder = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": folder + os.pathsep + os.environ["PATH"]}
 
-    for block in blocks("sh"):
+    output = ""
+    s3envelope.client("s3", kms_key_id="alias/orders", write_format="s3ec-v3", read_formats=("s3ec-v3",)).put_object(
+        Bucket="orders", Key="amazon/1", Body=b"x"
+    )
+    # The one that needs what the others made comes last.
+    for block in sorted(blocks("sh"), key=lambda text: "rotate" in text):
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block],
             cwd=tmp_path,
@@ -73,9 +65,14 @@ def test_shell_blocks_when_run_do_what_the_text_says(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+        output += done.stdout
 
     assert (tmp_path / "again.bin").read_bytes() == b"report" * 1000
-    assert "SE1" in done.stdout
+    assert (tmp_path / "reports-again" / "june.bin").read_bytes() == b"report" * 1000
+    assert list((tmp_path / "reports").iterdir()) == []
+    assert "SE1" in output
+    # Of rotate, and of migrate.
+    assert output.count("1 done\n") + output.count("1 done,") == 2
 
 
 def test_set_up_commands_when_read_are_those_that_the_check_runs() -> None:
@@ -89,6 +86,15 @@ def test_set_up_commands_when_read_are_those_that_the_check_runs() -> None:
 
 
 def test_fenced_blocks_when_counted_are_all_of_a_language_that_is_run() -> None:
-    fences = re.findall(r"^```(\S*)\n.*?^```", README, re.MULTILINE | re.DOTALL)
+    fences = re.findall(r"^```([^\n]*)\n.*?^```", README, re.MULTILINE | re.DOTALL)
 
-    assert set(fences) <= {"python", "sh"}
+    # The asynchronous one is run by tests/s3/aio/test_readme_block.py.
+    assert set(fences) <= {"python", "python async", "sh"}
+
+
+def test_table_of_commands_when_compared_has_their_help_texts() -> None:
+    found = re.findall(r"^\| `([a-z]+)` \| ([^|]+) \|$", README.partition("## Command line")[2], re.MULTILINE)
+
+    assert dict(found) == {
+        name: command.get_short_help_str(limit=200) for name, command in subcommands(commands).items()
+    }

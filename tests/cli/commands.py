@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import click
+
 from s3envelope.s3.config import EnvelopeConfig
 from s3envelope.s3.install import client as enveloped_client
 from s3envelope.testing import LocalKms
@@ -21,6 +23,13 @@ ALIAS = "alias/cli"
 COMMAND = (sys.executable, "-m", "s3envelope.cli.main")
 
 
+def subcommands(group: click.Group) -> dict[str, click.Command]:
+    """Return the commands of a group by their names, imported."""
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
 def environment(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """Return the sealed environment of the tests with changes; None removes a variable."""
     merged: dict[str, str | None] = {**os.environ, "COLUMNS": "250", "PYTHONUTF8": "1", **(changes or {})}
@@ -28,11 +37,11 @@ def environment(changes: Mapping[str, str | None] | None = None) -> dict[str, st
 
 
 def run_process(
-    *arguments: str, stdin: bytes = b"", changes: Mapping[str, str | None] | None = None
+    *arguments: str, stdin: bytes = b"", changes: Mapping[str, str | None] | None = None, timeout: float = 120
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the command in a process of its own, to its end."""
-    command = [*COMMAND, *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=120, env=environment(changes))
+    """Run the command in a process of its own, to its end, for at most `timeout` seconds."""
+    command, env = [*COMMAND, *arguments], environment(changes)
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=timeout, env=env)
 
 
 def one_line(stderr: str | bytes) -> str:

@@ -111,7 +111,6 @@ def test_cp_when_no_server_answers_fails_in_one_line(
     ("arguments", "complaint"),
     [
         (["file", "other"], "neither SRC nor DST is in S3"),
-        (["s3://a/key", "s3://b/key"], "download the object and upload it again"),
         (["s3://bucket", "file"], "names a bucket"),
         (["file", "s3://"], "no S3 location"),
         (["-", "s3://bucket/folder/"], "stdin has no name"),

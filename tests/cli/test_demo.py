@@ -15,7 +15,7 @@ from s3envelope.testing.s3_proxy import Answer, S3Proxy, matching
 from tests.cli.commands import Place, run_process
 from tests.conftest import ProxyFactory
 
-STEP_COUNT = 11
+STEP_COUNT = 13
 SHORT = ("--size", "2")
 
 
@@ -45,6 +45,8 @@ def test_demo_when_run_alone_holds_every_step() -> None:
     assert "TruncatedObjectError after 0 bytes" in shown
     assert "ContextMismatchError after 0 bytes" in shown
     assert "1 Decrypt, 2 DescribeKey, 1 GenerateDataKey" in shown
+    assert re.search(r"KMS calls answered meanwhile\W+0\s", shown)
+    assert "KeyServiceUnavailableError" in shown
 
 
 @pytest.mark.slow

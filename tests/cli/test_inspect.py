@@ -156,7 +156,8 @@ def test_inspect_when_there_is_no_good_envelope_fails_in_one_line(
     captured = capsys.readouterr()
     assert code == 1
     assert error in one_line(captured.err)
-    assert captured.out == ""
+    assert list(json.loads(captured.out)) == ["error"]
+    assert json.loads(captured.out)["error"]["class"] == error
 
 
 def test_inspect_when_the_size_is_impossible_fails_in_one_line(

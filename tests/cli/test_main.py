@@ -79,7 +79,7 @@ def test_other_commands_when_the_demo_is_not_installed_work() -> None:
 
 
 def test_command_when_something_else_is_missing_does_not_blame_an_extra() -> None:
-    done = _run_without("s3envelope.cli.cp", "--version")
+    done = _run_without("s3envelope.cli.cp", "cp")
 
     assert done.returncode == 1
     assert b"ModuleNotFoundError" in done.stderr

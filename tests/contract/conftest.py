@@ -29,6 +29,7 @@ def kms_server(request: pytest.FixtureRequest) -> KmsServer:
     test_name = request.function.__name__
     if request.param == MOTO and test_name in MOTO_DEVIATIONS:
         failures = (AssertionError, KeyError, ClientError, pytest.fail.Exception)
+        # The reason of each is what moto does otherwise than AWS; LocalKms must pass the same test.
         request.applymarker(pytest.mark.xfail(strict=True, raises=failures, reason=MOTO_DEVIATIONS[test_name]))
     fixture_name = {LOCAL_KMS: "local_kms_server", MOTO: "moto_kms_server"}[request.param]
     server: KmsServer = request.getfixturevalue(fixture_name)

@@ -41,6 +41,7 @@ MOTO_DEVIATIONS: Mapping[str, str] = {
     "test_replication_leaves_the_primary_the_primary": "primary and replica share one mutable configuration",
     "test_updated_primary_region_swaps_the_roles": "UpdatePrimaryRegion is not implemented",
     "test_rotation_status_shows_the_period": "the answer has no RotationPeriodInDays",
+    "test_new_data_keys_when_the_key_was_rotated_are_under_new_material": "answers have no KeyMaterialId",
     "test_key_policy_that_denies_decrypt_is_enforced": "key policies are not consulted for Decrypt",
 }
 

@@ -3,7 +3,7 @@
 import json
 import uuid
 
-from tests.contract import test_kms_crypto_contract
+from tests.contract import test_kms_crypto_contract, test_kms_rotation_contract
 from tests.contract.kms_helpers import (
     OTHER_REGION,
     disable,
@@ -18,7 +18,7 @@ from tests.contract.kms_servers import MOTO_DEVIATIONS, KmsServer
 
 
 def test_every_known_deviation_of_moto_names_a_test() -> None:
-    tests = {*vars(test_kms_crypto_contract), *globals()}
+    tests = {*vars(test_kms_crypto_contract), *vars(test_kms_rotation_contract), *globals()}
 
     assert MOTO_DEVIATIONS.keys() <= tests
 

@@ -196,18 +196,23 @@ def test_operation_when_it_would_break_the_promise_then_refused_and_no_request_i
     assert (proxy.requests, kms.calls) == ([], ())
 
 
-def test_part_when_the_upload_is_not_this_client_s_then_refused_and_no_request_is_made(
-    watched: tuple[S3Client, S3Proxy, str], kms: LocalKms
+@pytest.mark.parametrize("is_known_to_s3", [True, False])
+def test_part_when_the_upload_is_not_this_client_s_then_refused_and_nothing_is_sent(
+    watched: tuple[S3Client, S3Proxy, str], kms: LocalKms, moto_s3: Endpoint, is_known_to_s3: bool
 ) -> None:
     client, proxy, bucket = watched
     call: dict[str, Any] = {"Bucket": bucket, "Key": "k", "UploadId": "elsewhere"}
+    if is_known_to_s3:
+        call["UploadId"] = moto_s3.client().create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    refusal = UnsupportedOperationError if is_known_to_s3 else client.exceptions.NoSuchUpload
 
-    with pytest.raises(UnsupportedOperationError):
+    with pytest.raises(refusal):
         client.upload_part(**call, PartNumber=1, Body=b"body")
-    with pytest.raises(UnsupportedOperationError):
+    with pytest.raises(refusal):
         client.complete_multipart_upload(**call, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": "e"}]})
 
-    assert (proxy.requests, kms.calls) == ([], ())
+    # S3 is asked whether it knows the upload.
+    assert ([request.method for request in proxy.requests], kms.calls) == (["GET", "GET"], ())
 
 
 @pytest.mark.parametrize("operation", ["put_object", "get_object", "head_object", "upload_part"])
@@ -234,9 +239,13 @@ def test_presigned_reads_when_ciphertext_is_allowed_then_signed_but_never_writes
 ) -> None:
     client = sealed(moto_s3, envelope={"allow_presigned_ciphertext": True})
     parameters = {"Bucket": "b", "Key": "k"}
+    methods: Any = ("get_object", "head_object")
 
-    assert "/b/k?" in client.generate_presigned_url("get_object", Params=parameters)
-    assert "/b/k?" in client.generate_presigned_url("head_object", Params=parameters)
+    for url in [client.generate_presigned_url(method, Params=parameters) for method in methods]:
+        assert "/b/k?" in url
+        assert "se1" not in url
+        assert "x-amz-meta" not in url.lower()
+    assert parameters == {"Bucket": "b", "Key": "k"}
     with pytest.raises(UnsupportedOperationError):
         client.generate_presigned_url("put_object", Params=parameters)
 

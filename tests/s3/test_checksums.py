@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
@@ -30,12 +31,20 @@ def _checksums(plaintext: bytes) -> dict[str, str]:
         "ChecksumCRC32": zlib.crc32(plaintext).to_bytes(4, "big"),
         "ChecksumSHA1": hashlib.sha1(plaintext, usedforsecurity=False).digest(),
         "ChecksumSHA256": hashlib.sha256(plaintext).digest(),
+        "ChecksumSHA512": hashlib.sha512(plaintext).digest(),
+        "ChecksumMD5": hashlib.md5(plaintext, usedforsecurity=False).digest(),
     }
     return {name: base64.b64encode(digest).decode() for name, digest in digests.items()}
 
 
 RIGHT, WRONG = _checksums(PLAINTEXT), _checksums(PLAINTEXT + b"x")
-UNVERIFIABLE = {"ChecksumCRC32C": "AAAAAA==", "ChecksumCRC64NVME": "AAAAAAAAAAA="}
+UNVERIFIABLE = {
+    "ChecksumCRC32C": "AAAAAA==",
+    "ChecksumCRC64NVME": "AAAAAAAAAAA=",
+    "ChecksumXXHASH64": "AAAAAAAAAAA=",
+    "ChecksumXXHASH3": "AAAAAAAAAAA=",
+    "ChecksumXXHASH128": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
 Watched = tuple[S3Client, S3Proxy, str]
 
 
@@ -79,6 +88,18 @@ def test_checksum_when_wrong_then_bad_digest_before_any_request(watched: Watched
     assert raised.value.response["Error"]["Code"] == "BadDigest"
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
     assert (proxy.requests, kms.calls) == ([], ())
+    assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+@pytest.mark.parametrize("operation", ["PutObject", "UploadPart"])
+def test_checksums_of_botocore_when_listed_are_all_in_these_tests(operation: str) -> None:
+    shape: Any = botocore.session.get_session().get_service_model("s3").operation_model(operation).input_shape
+
+    known = {name for name in shape.members if name == "ContentMD5" or name.startswith("Checksum")} - {
+        "ChecksumAlgorithm"
+    }
+
+    assert known == {*RIGHT, *UNVERIFIABLE}
 
 
 @pytest.mark.parametrize("name", UNVERIFIABLE)
@@ -118,7 +139,7 @@ def test_algorithm_when_chosen_then_the_checksum_sent_is_the_ciphertext_s(watche
 
 
 @pytest.mark.parametrize("size", [100 * KIB, 9 * MIB])
-@pytest.mark.parametrize("name", ["ChecksumCRC32", "ChecksumSHA256"])
+@pytest.mark.parametrize("name", [name for name in RIGHT if name != "ContentMD5"])
 def test_upload_file_when_checksum_is_right_then_stored_and_not_sent_when_wrong_then_nothing_sent(
     watched: Watched, kms: LocalKms, size: int, name: str, tmp_path: Path
 ) -> None:
@@ -139,17 +160,22 @@ def test_upload_file_when_checksum_is_right_then_stored_and_not_sent_when_wrong_
     assert sink.getvalue() == plaintext
 
 
-def test_part_when_checksum_is_wrong_then_bad_digest_and_the_part_can_be_sent_again(watched: Watched) -> None:
+@pytest.mark.parametrize("name", RIGHT)
+def test_part_when_checksum_is_wrong_then_bad_digest_and_the_part_can_be_sent_again(
+    watched: Watched, name: str
+) -> None:
     client, proxy, bucket = watched
     part_size: dict[str, Any] = {"PartSize": 5 * MIB}
     upload = client.create_multipart_upload(Bucket=bucket, Key="k", **part_size)["UploadId"]
     call: dict[str, Any] = {"Bucket": bucket, "Key": "k", "UploadId": upload, "PartNumber": 1, "Body": PLAINTEXT}
+    wrong: dict[str, Any] = {name: WRONG[name]}
+    right: dict[str, Any] = {name: RIGHT[name]}
     before = len(proxy.requests)
 
     with pytest.raises(ClientError, match="BadDigest"):
-        client.upload_part(**call, ChecksumSHA256=WRONG["ChecksumSHA256"])
+        client.upload_part(**call, **wrong)
     assert len(proxy.requests) == before
-    etag = client.upload_part(**call, ChecksumSHA256=RIGHT["ChecksumSHA256"])["ETag"]
+    etag = client.upload_part(**call, **right)["ETag"]
 
     parts: Any = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
     client.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload, MultipartUpload=parts)

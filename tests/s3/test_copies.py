@@ -14,42 +14,13 @@ from mypy_boto3_s3 import S3Client
 
 import s3envelope
 from s3envelope.errors import NameBindingError, NotEncryptedError, UnsupportedOperationError
-from s3envelope.testing import S3Proxy
-from tests.conftest import ProxyFactory
+from tests.support.copying import SMALL, Copying
 from tests.support.endpoints import Endpoint
-from tests.support.enveloped import CANARY, MIB, ClientFactory, plaintext_of
+from tests.support.enveloped import MIB, ClientFactory, plaintext_of
 from tests.support.uploading import PART, Uploading, pieces, read
 
-SMALL = plaintext_of(70_000)
 BIG = plaintext_of(17 * MIB)
 IN_PARTS = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=3)
-
-
-class Copying:
-    """A bucket with objects, behind a proxy that knows the canary."""
-
-    def __init__(self, endpoint: Endpoint, proxy: S3Proxy, bucket: str, client: S3Client, plain: S3Client) -> None:
-        self.endpoint, self.proxy, self.bucket, self.client, self.plain = endpoint, proxy, bucket, client, plain
-
-    def source(self, key: str = "source") -> Any:
-        return {"Bucket": self.bucket, "Key": key}
-
-    def put(self, key: str = "source", body: bytes = SMALL, **arguments: Any) -> None:
-        self.client.put_object(Bucket=self.bucket, Key=key, Body=body, **arguments)
-        self.proxy.clear()
-
-    def downloads(self) -> list[str]:
-        """Return what was fetched."""
-        return [request.target for request in self.proxy.requests if request.method == "GET"]
-
-
-@pytest.fixture
-def copying(
-    any_s3: Endpoint, http_proxy: ProxyFactory, new_bucket: Callable[[Endpoint], str], sealed: ClientFactory
-) -> Copying:
-    proxy, endpoint = http_proxy(any_s3)
-    proxy.forbid(CANARY)
-    return Copying(endpoint, proxy, new_bucket(any_s3), sealed(endpoint), any_s3.client())
 
 
 def stored(copying: Copying, key: str) -> tuple[bytes, dict[str, str]]:

@@ -39,6 +39,7 @@ SHAPES = {
     "one empty part": {1: 0},
     "equal": {1: PART, 2: PART},
     "unequal, gaps, small last": {2: PART + 1, 5: PART + 65536, 9: 100},
+    "2, 5, 9 out of order, last of 1 byte": {9: 1, 2: PART + 1, 5: PART + 65536},
     "backwards": {3: 70_000, 2: PART, 1: PART},
     "last part of 5 MiB": {1: PART, 7: PART},
     "empty last": {1: PART, 2: 0},
@@ -170,7 +171,7 @@ def test_upload_when_aborted_is_forgotten(
     upload.part(1, b"x")
     upload.client.abort_multipart_upload(**upload.names)
 
-    with pytest.raises(UnsupportedOperationError):
+    with pytest.raises(upload.client.exceptions.NoSuchUpload):
         upload.part(2, b"y")
 
 
@@ -251,3 +252,21 @@ def test_listed_sizes_of_an_indexed_object_are_high_by_the_documented_bytes_at_m
     assert asked["Size"] == true_size
     assert true_size <= listed["Size"] <= true_size + 52 * 3 + 4
     assert plaintext_size(run_size(true_size)) == true_size
+
+
+@pytest.mark.parametrize("name", ["ChecksumSHA256", "ChecksumCRC32"])
+def test_complete_when_repeated_with_a_checksum_of_the_plaintext_is_refused_and_sends_nothing(
+    watched: tuple[Endpoint, S3Proxy, str], sealed: ClientFactory, name: str
+) -> None:
+    endpoint, proxy, bucket = watched
+    upload = Uploading(sealed(endpoint), bucket)
+    upload.part(1, b"plaintext")
+    upload.complete()
+    proxy.clear()
+    listed: Any = {"Parts": [upload.parts[1]]}
+    checksum: Any = {name: "c2VjcmV0"}
+
+    with pytest.raises(UnsupportedOperationError, match="it would be of the plaintext"):
+        upload.client.complete_multipart_upload(**upload.names, MultipartUpload=listed, **checksum)
+
+    assert proxy.requests == []

@@ -16,9 +16,11 @@ import pytest
 from mypy_boto3_s3 import S3Client
 
 from s3envelope import RawAesKeyring
-from s3envelope.errors import DecryptionError, UnsupportedOperationError
+from s3envelope.errors import DecryptionError, MalformedEnvelopeError, UnsupportedOperationError
+from tests.conftest import ProxyFactory
 from tests.support.endpoints import Endpoint
 from tests.support.enveloped import enveloped_client
+from tests.support.owners import give_away
 from tests.support.uploading import PART, Uploading, read
 
 KEYRING = RawAesKeyring(bytes(range(32)), "multipart")
@@ -130,3 +132,140 @@ def test_stored_small_part_when_it_was_changed_is_not_sent_on(
     assert read(other, bucket) == b"genuine"
     for client in (upload.client, other):
         client.close()
+
+
+def test_upload_when_it_is_imported_again_learns_the_parts_recorded_since(
+    moto_s3: Endpoint, new_bucket: Callable[[Endpoint], str]
+) -> None:
+    bucket = new_bucket(moto_s3)
+    here, there = (enveloped_client(moto_s3, KEYRING, envelope={"state_dir": None}) for _ in range(2))
+    exporting: Any = here
+    importing: Any = there
+    upload = Uploading(here, bucket)
+    upload.part(1, b"a" * PART)
+    early = exporting.export_upload(**upload.names)
+    importing.import_upload(**upload.names, State=early)
+    upload.part(3, b"c" * PART, client=there)
+    upload.part(2, b"b" * PART)
+    late = exporting.export_upload(**upload.names)
+
+    importing.import_upload(**upload.names, State=late)
+    # An old state takes nothing away.
+    importing.import_upload(**upload.names, State=early)
+    upload.complete(client=there)
+
+    assert read(there, bucket) == b"a" * PART + b"b" * PART + b"c" * PART
+    for client in (here, there):
+        client.close()
+
+
+def test_export_has_the_parts_that_another_process_recorded(
+    moto_s3: Endpoint, new_bucket: Callable[[Endpoint], str], tmp_path: Path
+) -> None:
+    bucket = new_bucket(moto_s3)
+    one, two = (enveloped_client(moto_s3, KEYRING, envelope={"state_dir": str(tmp_path / "shared")}) for _ in range(2))
+    elsewhere: Any = enveloped_client(moto_s3, KEYRING, envelope={"state_dir": None})
+    exporting: Any = one
+    upload = Uploading(one, bucket)
+    upload.part(1, b"a" * PART)
+    upload.part(2, b"tail", client=two)
+
+    elsewhere.import_upload(**upload.names, State=exporting.export_upload(**upload.names))
+    upload.complete(client=elsewhere)
+
+    assert read(elsewhere, bucket) == b"a" * PART + b"tail"
+    for client in (one, two, elsewhere):
+        client.close()
+
+
+@pytest.mark.parametrize("sizes", [(PART, PART), (PART, 5)])
+def test_upload_when_completed_elsewhere_lists_a_checksum_for_the_index_too(
+    moto_s3: Endpoint,
+    http_proxy: ProxyFactory,
+    new_bucket: Callable[[Endpoint], str],
+    tmp_path: Path,
+    sizes: tuple[int, int],
+) -> None:
+    bucket = new_bucket(moto_s3)
+    proxy, endpoint = http_proxy(moto_s3, keep_bodies=True)
+    begun, resumed = (enveloped_client(endpoint, KEYRING, envelope={"state_dir": str(tmp_path)}) for _ in range(2))
+    upload = Uploading(begun, bucket, ChecksumAlgorithm="SHA256")
+    for number, size in enumerate(sizes, 1):
+        upload.part(number, bytes(size), ChecksumAlgorithm="SHA256")
+
+    upload.complete(client=resumed)
+
+    (completed,) = [body for request in proxy.requests if b"<Part>" in (body := request.body or b"")]
+    assert completed.count(b"<ChecksumSHA256>") == completed.count(b"<PartNumber>")
+    assert read(resumed, bucket) == b"".join(map(bytes, sizes))
+    for client in (begun, resumed):
+        client.close()
+
+
+@pytest.mark.parametrize("stray", ["part-1", "part-x-0", "part-2-0123456789abcdef", ".state.77", "other"])
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_upload_when_something_strange_lies_beside_its_state_is_completed(
+    moto_s3: Endpoint, new_bucket: Callable[[Endpoint], str], tmp_path: Path, stray: str, is_folder: bool
+) -> None:
+    bucket = new_bucket(moto_s3)
+    clients = [enveloped_client(moto_s3, KEYRING, envelope={"state_dir": str(tmp_path)}) for _ in range(2)]
+    upload = Uploading(clients[0], bucket)
+    upload.part(1, b"first")
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    if is_folder:
+        (folder / stray / "below").mkdir(parents=True)
+    else:
+        (folder / stray).write_bytes(b"strange")
+
+    upload.part(1, b"whole", client=clients[1])
+    upload.complete(client=clients[0])
+
+    assert read(clients[0], bucket) == b"whole"
+    assert os.listdir(tmp_path) == ["lock"]
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "edit", [bytes.upper, lambda text: text[:-9], lambda _: b"", lambda text: b"A" * 38 + text[38:]]
+)
+def test_upload_when_its_stored_state_was_changed_goes_on_here_and_is_refused_elsewhere(
+    moto_s3: Endpoint, new_bucket: Callable[[Endpoint], str], tmp_path: Path, edit: Callable[[bytes], bytes]
+) -> None:
+    bucket = new_bucket(moto_s3)
+    here, elsewhere = (enveloped_client(moto_s3, KEYRING, envelope={"state_dir": str(tmp_path)}) for _ in range(2))
+    upload = Uploading(here, bucket)
+    upload.part(1, b"one" + bytes(PART))
+    (state,) = tmp_path.glob("*/state")
+    state.write_bytes(edit(state.read_bytes()))
+
+    with pytest.raises((DecryptionError, MalformedEnvelopeError)):
+        upload.part(2, b"two", client=elsewhere)
+    upload.part(2, b"two")
+    upload.complete()
+
+    assert read(here, bucket) == b"one" + bytes(PART) + b"two"
+    for client in (here, elsewhere):
+        client.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no owners to check")
+def test_state_folder_when_it_belongs_to_somebody_else_is_not_used(
+    moto_s3: Endpoint,
+    new_bucket: Callable[[Endpoint], str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bucket = new_bucket(moto_s3)
+    client = enveloped_client(moto_s3, KEYRING, envelope={"state_dir": str(tmp_path)})
+    give_away(tmp_path, monkeypatch)
+
+    upload = Uploading(client, bucket)
+    upload.part(1, b"kept in memory")
+    upload.complete()
+
+    assert read(client, bucket) == b"kept in memory"
+    assert os.listdir(tmp_path) == []
+    assert "belongs to another user" in caplog.text
+    client.close()

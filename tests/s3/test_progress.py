@@ -7,15 +7,24 @@ from typing import Any
 import pytest
 from boto3.s3.transfer import TransferConfig
 
-from s3envelope.testing.s3_proxy import ErrorAnswer, TruncatedResponse, matching
+from s3envelope.testing.s3_proxy import ErrorAnswer, S3Proxy, TruncatedResponse, matching
 from s3envelope.testing.streams import NonSeekableSource
 from tests.conftest import ProxyFactory
 from tests.support.endpoints import Endpoint
 from tests.support.enveloped import MIB, ClientFactory, NewBucket, plaintext_of
 
 SIZES = [0, 1, 70_000, 17 * MIB]
-SCHEMES = pytest.mark.parametrize("scheme", ["http", "https"])
 RETRIED = pytest.mark.parametrize("retried", [False, True], ids=["smooth", "retried"])
+
+
+Lane = tuple[S3Proxy, Endpoint]
+
+
+@pytest.fixture(params=["http", "https"])
+def lane(request: pytest.FixtureRequest, moto_s3: Endpoint) -> Lane:
+    """Return a proxy of each scheme, and the server as reached through it."""
+    make: ProxyFactory = request.getfixturevalue(f"{request.param}_proxy")
+    return make(moto_s3)
 
 
 @pytest.fixture(autouse=True)
@@ -24,23 +33,20 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
 
 
-@SCHEMES
 @RETRIED
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("how", ["file", "stream", "pipe"])
 def test_callback_when_uploading_then_sums_to_the_plaintext(
-    request: pytest.FixtureRequest,
+    lane: Lane,
     moto_s3: Endpoint,
     new_bucket: NewBucket,
     sealed: ClientFactory,
-    scheme: str,
     retried: bool,
     size: int,
     how: str,
     tmp_path: Path,
 ) -> None:
-    make: ProxyFactory = request.getfixturevalue(f"{scheme}_proxy")
-    proxy, endpoint = make(moto_s3)
+    proxy, endpoint = lane
     client, bucket = sealed(endpoint, retries={"mode": "standard", "total_max_attempts": 3}), new_bucket(moto_s3)
     path, seen = tmp_path / "file", list[int]()
     path.write_bytes(plaintext_of(size))
@@ -57,21 +63,18 @@ def test_callback_when_uploading_then_sums_to_the_plaintext(
     assert client.head_object(Bucket=bucket, Key="k")["ContentLength"] == size
 
 
-@SCHEMES
 @RETRIED
 @pytest.mark.parametrize("size", SIZES)
 def test_callback_when_downloading_then_sums_to_the_plaintext(
-    request: pytest.FixtureRequest,
+    lane: Lane,
     moto_s3: Endpoint,
     new_bucket: NewBucket,
     sealed: ClientFactory,
-    scheme: str,
     retried: bool,
     size: int,
     tmp_path: Path,
 ) -> None:
-    make: ProxyFactory = request.getfixturevalue(f"{scheme}_proxy")
-    proxy, endpoint = make(moto_s3)
+    proxy, endpoint = lane
     client, bucket, path = sealed(endpoint), new_bucket(moto_s3), tmp_path / "file"
     client.upload_fileobj(io.BytesIO(plaintext_of(size)), bucket, "k")
     seen: list[int] = []
@@ -82,6 +85,30 @@ def test_callback_when_downloading_then_sums_to_the_plaintext(
 
     assert sum(seen) == size
     assert path.read_bytes() == plaintext_of(size)
+
+
+@RETRIED
+@pytest.mark.parametrize("size", SIZES)
+def test_callback_when_copying_then_sums_to_the_plaintext(
+    lane: Lane,
+    moto_s3: Endpoint,
+    new_bucket: NewBucket,
+    sealed: ClientFactory,
+    retried: bool,
+    size: int,
+) -> None:
+    proxy, endpoint = lane
+    client, bucket = sealed(endpoint, retries={"mode": "standard", "total_max_attempts": 3}), new_bucket(moto_s3)
+    client.upload_fileobj(io.BytesIO(plaintext_of(size)), bucket, "k")
+    seen, sink = list[int](), io.BytesIO()
+    if retried:
+        proxy.inject(ErrorAnswer(500, "InternalError"), matching(method="PUT"), times=2)
+
+    client.copy({"Bucket": bucket, "Key": "k"}, bucket, "copy", Callback=seen.append)
+
+    assert sum(seen) == size
+    client.download_fileobj(bucket, "copy", sink)
+    assert sink.getvalue() == plaintext_of(size)
 
 
 @pytest.mark.parametrize("use_threads", [False, True])

@@ -72,7 +72,7 @@ def _ranges(size: int) -> list[str]:
     return [*closed, *opened, *suffixes]
 
 
-@pytest.mark.parametrize("size", [0, 1, SEGMENT_SIZE, SIZE])
+@pytest.mark.parametrize("size", [0, 1, SEGMENT_SIZE - 1, SEGMENT_SIZE, SEGMENT_SIZE + 1, 2 * SEGMENT_SIZE, SIZE])
 def test_range_when_in_any_form_then_answer_is_that_of_the_plaintext(twins: Twins, size: int) -> None:
     twins.put(size, ContentType="text/x-test", Metadata={"a": "b"})
     headers = _ranges(size)

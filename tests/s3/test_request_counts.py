@@ -118,6 +118,22 @@ def test_get_object_when_a_range_of_it_exists_then_one_request(meter: Meter, hea
     assert meter.kms_calls() in ([], ["Decrypt"])
 
 
+def test_get_object_when_a_range_lies_across_two_segments_then_these_two_are_asked_for_in_one_request(
+    meter: Meter,
+) -> None:
+    client = meter.sealed(meter.endpoint)
+    _put(client, meter.bucket)
+
+    def get(client: S3Client, bucket: str) -> None:
+        answer = client.get_object(Bucket=bucket, Key="k", Range=f"bytes=70000-{70000 + SEGMENT_SIZE - 1}")
+        assert answer["Body"].read() == plaintext_of(MIB)[70000 : 70000 + SEGMENT_SIZE]
+
+    assert meter.requests(client, get) == ["GET"]
+    # No byte of ciphertext beside the two segments, and no HEAD.
+    sealed_size = SEGMENT_SIZE + 28
+    assert meter.proxy.requests[0].header("range") == f"bytes={sealed_size}-{3 * sealed_size - 1}"
+
+
 def test_head_and_list_when_made_then_one_request_and_no_key(meter: Meter) -> None:
     _put(meter.sealed(meter.endpoint), meter.bucket)
     client = meter.sealed(meter.endpoint)

@@ -24,7 +24,15 @@ from s3envelope.testing.s3_proxy import (
 )
 from s3envelope.testing.streams import ChangingSource, FailingSource, NonSeekableSource, ResizingSource
 from tests.support.endpoints import Endpoint
-from tests.support.enveloped import KIB, MIB, SEGMENT_SIZE, ClientFactory, NewBucket, plaintext_of
+from tests.support.enveloped import (
+    KIB,
+    MIB,
+    SEGMENT_SIZE,
+    ClientFactory,
+    NewBucket,
+    keeping_nothing,
+    plaintext_of,
+)
 
 SIZE = 200 * KIB
 PUT = matching(method="PUT")
@@ -36,7 +44,10 @@ FAULTS: dict[str, Fault] = {
     "reset in the body": ResetRequest(100_000),
     "reset before the answer": ResetResponse(None),
 }
-LANES = pytest.mark.parametrize(("scheme", "mode"), [("http", "standard"), ("https", "standard"), ("http", "legacy")])
+LANES = pytest.mark.parametrize(
+    ("scheme", "mode"),
+    [(scheme, mode) for scheme in ("http", "https") for mode in ("legacy", "standard", "adaptive")],
+)
 Proxied = Callable[[str], tuple[S3Proxy, Endpoint]]
 
 
@@ -153,13 +164,13 @@ def test_put_when_all_attempts_fail_then_botocore_s_error_and_nothing_stored(
     assert moto_s3.client().list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
-# Over http the body is read for a checksum, to be signed and to be sent: whatever changes, it is noticed before that.
+# Over http a large body is read for a checksum, to be signed and to be sent: whatever changes, it is noticed before.
 @pytest.mark.parametrize("offset", [0, SEGMENT_SIZE + 5, SIZE - 1])
 def test_source_when_changed_between_passes_then_refused_and_its_first_byte_never_sent(
     proxied: Proxied, new_bucket: NewBucket, moto_s3: Endpoint, sealed: ClientFactory, offset: int
 ) -> None:
     proxy, endpoint = proxied("http")
-    client, bucket = sealed(endpoint, **_retries("standard", 5)), new_bucket(moto_s3)
+    client, bucket = keeping_nothing(sealed(endpoint, **_retries("standard", 5))), new_bucket(moto_s3)
     body: Any = ChangingSource(plaintext_of(SIZE), offset=offset)
 
     with pytest.raises(SourceChangedError):
@@ -168,11 +179,26 @@ def test_source_when_changed_between_passes_then_refused_and_its_first_byte_neve
     assert proxy.requests == []
 
 
-def test_source_when_changed_between_signing_and_sending_then_refused_once_and_nothing_stored(
+def test_source_when_changed_after_it_was_sealed_and_kept_then_what_was_sealed_is_stored(
     proxied: Proxied, new_bucket: NewBucket, moto_s3: Endpoint, sealed: ClientFactory
 ) -> None:
     proxy, endpoint = proxied("http")
     client, bucket = sealed(endpoint, **_retries("standard", 5)), new_bucket(moto_s3)
+    body: Any = ChangingSource(plaintext_of(SIZE), offset=SEGMENT_SIZE + 5)
+    proxy.inject(FAULTS["503"], PUT)
+
+    client.put_object(Bucket=bucket, Key="k", Body=body)
+
+    assert len(proxy.requests) == 2
+    assert len(_digests(proxy.requests)) == 1
+    assert client.get_object(Bucket=bucket, Key="k")["Body"].read() == plaintext_of(SIZE)
+
+
+def test_source_when_changed_between_signing_and_sending_then_refused_once_and_nothing_stored(
+    proxied: Proxied, new_bucket: NewBucket, moto_s3: Endpoint, sealed: ClientFactory
+) -> None:
+    proxy, endpoint = proxied("http")
+    client, bucket = keeping_nothing(sealed(endpoint, **_retries("standard", 5))), new_bucket(moto_s3)
     body: Any = ChangingSource(plaintext_of(SIZE), offset=SEGMENT_SIZE + 5, stable_passes=2)
 
     with pytest.raises(SourceChangedError):
@@ -189,7 +215,7 @@ def test_source_when_changed_before_a_retry_then_refused_and_nothing_stored(
     proxied: Proxied, new_bucket: NewBucket, moto_s3: Endpoint, sealed: ClientFactory, scheme: str
 ) -> None:
     proxy, endpoint = proxied(scheme)
-    client, bucket = sealed(endpoint, **_retries("standard", 5)), new_bucket(moto_s3)
+    client, bucket = keeping_nothing(sealed(endpoint, **_retries("standard", 5))), new_bucket(moto_s3)
     # Over http it is read three times before the first answer, over https once.
     passes = {"http": 3, "https": 1}[scheme]
     body: Any = ChangingSource(plaintext_of(SIZE), offset=5, stable_passes=passes)
@@ -207,7 +233,7 @@ def test_source_when_changed_before_a_retry_then_refused_and_nothing_stored(
 def test_source_when_it_shrinks_then_refused_and_nothing_stored(
     proxied: Proxied, new_bucket: NewBucket, moto_s3: Endpoint, sealed: ClientFactory, scheme: str
 ) -> None:
-    client, bucket = sealed(proxied(scheme)[1]), new_bucket(moto_s3)
+    client, bucket = keeping_nothing(sealed(proxied(scheme)[1])), new_bucket(moto_s3)
     # The first pass ends when the size is known: nothing was read yet, so it goes on.
     body: Any = FailingSource(plaintext_of(SIZE), offset=SIZE - 1, make_error=lambda: OSError("gone"))
     shrinking: Any = ResizingSource(plaintext_of(SIZE), sizes=[SIZE, SIZE - 1])
@@ -226,7 +252,7 @@ def test_file_when_changed_during_a_multipart_upload_then_refused_and_no_upload_
     proxied: Proxied, new_bucket: NewBucket, moto_s3: Endpoint, sealed: ClientFactory, scheme: str, tmp_path: Path
 ) -> None:
     proxy, endpoint = proxied(scheme)
-    client, bucket = sealed(endpoint, **_retries("standard", 5)), new_bucket(moto_s3)
+    client, bucket = keeping_nothing(sealed(endpoint, **_retries("standard", 5))), new_bucket(moto_s3)
     path = tmp_path / "file"
     path.write_bytes(plaintext_of(11 * MIB))
 

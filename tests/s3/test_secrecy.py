@@ -5,6 +5,7 @@ import io
 import logging
 from collections.abc import Iterator, Sequence
 
+import boto3
 import pytest
 from boto3.s3.transfer import TransferConfig
 
@@ -15,7 +16,8 @@ from s3envelope.testing.s3_proxy import ErrorAnswer, matching
 from s3envelope.testing.streams import ChangingSource
 from tests.conftest import ProxyFactory
 from tests.support.endpoints import Endpoint
-from tests.support.enveloped import CANARY, MIB, ClientFactory, NewBucket, plaintext_of
+from tests.support.enveloped import CANARY, MIB, ClientFactory, NewBucket, keeping_nothing, plaintext_of
+from tests.support.uploading import Uploading
 
 
 class Eavesdropper:
@@ -112,15 +114,51 @@ def test_debug_log_when_everything_is_logged_then_has_neither_plaintext_nor_data
     client.put_object(Bucket=bucket, Key="b", Body=io.BytesIO(CANARY), ChecksumAlgorithm="SHA256")
     client.upload_fileobj(io.BytesIO(plaintext_of(9 * MIB)), bucket, "c", Config=TransferConfig())
     assert client.get_object(Bucket=bucket, Key="a")["Body"].read() == CANARY
+    assert client.get_object(Bucket=bucket, Key="a", Range="bytes=3-")["Body"].read() == CANARY[3:]
     client.download_fileobj(bucket, "c", sink)
+    client.copy_object(Bucket=bucket, Key="d", CopySource={"Bucket": bucket, "Key": "a"})
+    upload = Uploading(client, bucket, "e")
+    upload.part(1, CANARY)
+    upload.complete()
+    client.list_objects_v2(Bucket=bucket)
+    with pytest.raises(client.exceptions.NoSuchKey):
+        client.get_object(Bucket=bucket, Key="none")
     text = "\n".join(log.lines)
 
     # It is a log: the requests are in it.
     assert "botocore.endpoint" in text
     assert "GenerateDataKey" in text
-    assert len(spy.data_keys) == 3
+    assert len(spy.data_keys) == 5
     found = [spelling for secret in (CANARY, *spy.data_keys) for spelling in _spellings(secret) if spelling in text]
     assert found == []
+
+
+def test_stream_logger_of_boto3_when_set_for_everything_prints_neither_plaintext_nor_data_key(
+    moto_s3: Endpoint,
+    new_bucket: NewBucket,
+    sealed: ClientFactory,
+    keyring: KmsKeyring,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spy, root = Eavesdropper(keyring), logging.getLogger()
+    client, bucket = sealed(moto_s3, envelope={"keyring": spy, "cache_limits": None}), new_bucket(moto_s3)
+    level, handlers = root.level, list(root.handlers)
+
+    boto3.set_stream_logger("")
+    try:
+        client.put_object(Bucket=bucket, Key="k", Body=CANARY)
+        assert client.get_object(Bucket=bucket, Key="k")["Body"].read() == CANARY
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers
+    printed = capsys.readouterr()
+    text = printed.out + printed.err
+
+    assert "botocore.endpoint" in text
+    assert spy.data_keys
+    assert [
+        spelling for secret in (CANARY, *spy.data_keys) for spelling in _spellings(secret) if spelling in text
+    ] == []
 
 
 def test_detector_when_a_plain_kms_client_logs_then_finds_the_data_key(
@@ -136,7 +174,7 @@ def test_detector_when_a_plain_kms_client_logs_then_finds_the_data_key(
 def test_errors_when_shown_then_have_no_plaintext(
     moto_s3: Endpoint, new_bucket: NewBucket, sealed: ClientFactory, log: _Everything
 ) -> None:
-    client, bucket = sealed(moto_s3), new_bucket(moto_s3)
+    client, bucket = keeping_nothing(sealed(moto_s3)), new_bucket(moto_s3)
     body = ChangingSource(CANARY * 100, offset=5)
 
     with pytest.raises(SourceChangedError) as raised:

@@ -14,7 +14,7 @@ from botocore.config import Config
 
 import s3envelope
 from s3envelope.errors import UnsupportedOperationError
-from s3envelope.s3.install import EnvelopeMixin
+from s3envelope.s3.mixin import EnvelopeMixin
 from s3envelope.testing import LocalKms
 from tests.support.endpoints import Endpoint
 
@@ -236,3 +236,11 @@ def test_key_service_when_it_is_away_fails_once_for_all_who_wait() -> None:
 
     assert len(failures) == len(threads)
     assert len({id(failure) for failure in failures}) == 1
+
+
+@pytest.mark.parametrize("module", ["aiobotocore.session", "aioboto3.session"])
+def test_session_of_an_asynchronous_library_when_installed_on_is_sent_to_the_right_place(module: str) -> None:
+    session = type("Session", (), {"__module__": module})()
+
+    with pytest.raises(UnsupportedOperationError, match=r"use s3envelope\.aio\.install"):
+        s3envelope.install(session, keyring=KEYRING)

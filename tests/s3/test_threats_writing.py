@@ -180,13 +180,15 @@ def test_threat_25_upload_of_somebody_else(bucket: HostileBucket) -> None:
     own = _create(bucket)
     bucket.proxy.clear()
 
-    for upload_id, key in ((foreign, "k"), (own, "other"), ("invented", "k")):
-        with pytest.raises(errors.UnsupportedOperationError):
+    refused, unknown = errors.UnsupportedOperationError, bucket.client.exceptions.NoSuchUpload
+    for upload_id, key, refusal in ((foreign, "k", refused), (own, "other", refused), ("invented", "k", unknown)):
+        with pytest.raises(refusal):
             _upload(bucket, upload_id, 1, LAST, key)
-        with pytest.raises(errors.UnsupportedOperationError):
+        with pytest.raises(refusal):
             _complete(bucket, upload_id, [{"PartNumber": 1, "ETag": "x"}], key)
 
-    assert bucket.proxy.requests == []
+    # S3 is asked whether it knows the upload, and sent nothing.
+    assert {request.method for request in bucket.proxy.requests} == {"GET"}
 
 
 def test_threat_27_recipient_of_a_copy(bucket: HostileBucket, moto_s3: Endpoint) -> None:
@@ -230,6 +232,9 @@ WAYS_AROUND: dict[str, Callable[[S3Client, str], object]] = {
     ),
     "object lambda": lambda client, bucket: client.write_get_object_response(
         RequestRoute="r", RequestToken="t", Body=LAST
+    ),
+    "restore that queries": lambda client, bucket: client.restore_object(
+        Bucket=bucket, Key="k", RestoreRequest={"Type": "SELECT"}
     ),
     "append": lambda client, bucket: client.put_object(Bucket=bucket, Key="k", Body=LAST, WriteOffsetBytes=5),
     "checksum of the plaintext that is not verified": lambda client, bucket: client.put_object(

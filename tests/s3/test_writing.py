@@ -24,7 +24,7 @@ from s3envelope.testing.streams import (
 )
 from tests.conftest import ProxyFactory
 from tests.support.endpoints import Endpoint
-from tests.support.enveloped import KIB, ClientFactory, NewBucket, plaintext_of
+from tests.support.enveloped import KIB, SEGMENT_SIZE, ClientFactory, NewBucket, plaintext_of
 
 PLAINTEXT = plaintext_of(150 * KIB)
 TEXT = "Grüße, 世界\n" * 1000
@@ -194,7 +194,8 @@ def test_stream_when_it_returns_more_than_asked_then_refused_and_nothing_stored(
     watched: tuple[S3Client, S3Proxy, str],
 ) -> None:
     client, proxy, bucket = watched
-    body: Any = OverlongSource(PLAINTEXT)
+    # It has more to give than what is read of it at once.
+    body: Any = OverlongSource(plaintext_of(5 * SEGMENT_SIZE))
 
     with pytest.raises(S3EnvelopeError):
         client.put_object(Bucket=bucket, Key="k", Body=body)

@@ -8,6 +8,7 @@ from mypy_boto3_s3 import S3Client
 
 import s3envelope
 from s3envelope import Keyring
+from s3envelope.engine.kept import KeptBudget
 from s3envelope.testing.streams import PatternStream
 from tests.support.endpoints import Endpoint
 
@@ -38,7 +39,8 @@ def enveloped_client(
 ) -> S3Client:
     """Return an enveloped client; see `ClientFactory`."""
     fields = {"keyring": keyring, **(envelope or {})}
-    return s3envelope.client("s3", **fields, **endpoint.client_arguments(**config))
+    made: S3Client = s3envelope.client("s3", **fields, **endpoint.client_arguments(**config))
+    return made
 
 
 @functools.lru_cache(maxsize=1)
@@ -50,3 +52,10 @@ def _all_plaintext() -> memoryview:
 def plaintext_of(size: int) -> bytes:
     """Return plaintext of a size, 64 MiB at most, with a canary every 4 KiB; smaller ones are prefixes of larger."""
     return bytes(_all_plaintext()[:size])
+
+
+def keeping_nothing(client: S3Client) -> S3Client:
+    """Let a client read its sources in every pass, as it does with bodies that are too large to be kept sealed."""
+    seam: Any = client._s3envelope  # type: ignore[attr-defined]
+    seam.kept = KeptBudget(0)
+    return client

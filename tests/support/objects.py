@@ -58,10 +58,15 @@ class FakeProcess:
 
 
 def fake_ports(
-    seed: object = 0, *, clock: FakeClock | None = None, process_id: FakeProcess | None = None
+    seed: object = 0,
+    *,
+    clock: FakeClock | None = None,
+    process_id: FakeProcess | None = None,
+    wall_clock: FakeClock | None = None,
 ) -> SystemPorts:
     """Return ports of which nothing comes from the machine."""
-    return SystemPorts(SeededRandom(seed), clock or FakeClock(), process_id or FakeProcess())
+    clock = clock or FakeClock()
+    return SystemPorts(SeededRandom(seed), clock, process_id or FakeProcess(), wall_clock or clock)
 
 
 def raw_keyring(seed: object = 0, key_id: str = "tests") -> RawAesKeyring:

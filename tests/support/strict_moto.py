@@ -3,7 +3,7 @@
 `python -m tests.support.strict_moto PORT` serves until it is killed. A wrong body is answered with 400, as S3 does:
 
 * `x-amz-content-sha256` is a digest, but not the body's: XAmzContentSHA256Mismatch
-* `Content-MD5` is not the body's: BadDigest
+* `Content-MD5` is not the body's: BadDigest; or not an MD5 at all: InvalidDigest
 * `x-amz-checksum-{crc32,sha1,sha256,...}`, as header or trailer, is not the body's: BadDigest
 * the body's aws-chunked framing is broken, or contradicts `x-amz-decoded-content-length`: IncompleteBody
 * names and values of `x-amz-meta-*` exceed 2 KB together: MetadataTooLarge
@@ -129,7 +129,9 @@ def _check(method: str, query: str, body: ReceivedBody) -> Refusal | None:
     if len(signed_digest) == 64 and signed_digest != body.raw_sha256:
         return Refusal("XAmzContentSHA256Mismatch", "x-amz-content-sha256 is not the digest of the body")
     if "content-md5" in headers and headers["content-md5"] != _checksum("md5", body.payload):
-        return Refusal("BadDigest", "Content-MD5 is not the digest of the body")
+        is_md5 = len(headers["content-md5"]) == len(_checksum("md5", b"") or "")
+        code = "BadDigest" if is_md5 else "InvalidDigest"
+        return Refusal(code, "Content-MD5 is not the digest of the body")
     decoded_length = headers.get("x-amz-decoded-content-length")
     if body.is_aws_chunked and decoded_length is not None and int(decoded_length) != len(body.payload):
         return Refusal("IncompleteBody", f"announced {decoded_length} bytes, got {len(body.payload)}")
@@ -209,7 +211,7 @@ def _answer_refusal(refusal: Refusal, start_response: StartResponse) -> Iterable
     return [document]
 
 
-class _QuietHandler(WSGIRequestHandler):  # type: ignore[misc]
+class _QuietHandler(WSGIRequestHandler):
     """Keep connections alive, and print nothing."""
 
     protocol_version = "HTTP/1.1"
@@ -224,7 +226,6 @@ def main() -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     app = StrictApp(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", int(sys.argv[1]), app, threaded=True, request_handler=_QuietHandler)
-    server.daemon_threads = True
     server.serve_forever()
 
 

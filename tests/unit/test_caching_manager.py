@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from s3envelope.caches import manager
+from s3envelope.caches.entries import name_of
 from s3envelope.caches.limits import CacheLimits
 from s3envelope.caches.manager import CachingMaterialsManager
 from s3envelope.core.context import EncryptionContext
@@ -169,6 +170,35 @@ def test_sealing_when_many_threads_miss_at_once_then_one_asks() -> None:
 
     assert len(keys) == 8
     assert cache.keyring.generated == len(set(keys)) == 1
+
+
+def test_sealing_when_many_threads_share_a_key_then_it_seals_no_more_objects_than_allowed() -> None:
+    cache, keys = Cache(CacheLimits(max_objects=7)), list[bytes]()
+    work = [threading.Thread(target=lambda: keys.extend(cache.seal() for _ in range(20))) for _ in range(8)]
+
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join(20)
+
+    assert len(keys) == 160
+    assert max(keys.count(key) for key in keys) == 7
+    assert cache.keyring.generated == len(set(keys)) == -(-160 // 7)
+
+
+def test_cache_when_it_has_what_is_asked_for_then_nobody_waits_for_another_object() -> None:
+    cache, keys, found = Cache(), _entries(), list[bytes]()
+    expected = [cache.seal(), cache.open(keys)]
+    others = cache.manager._flights
+    name = name_of(keys[0], ACME)
+
+    # Somebody asks the key service for the same keys, and has no answer yet.
+    with others.holding(("seal", ACME.canonical)), others.holding(("open", name)):
+        thread = threading.Thread(target=lambda: found.extend((cache.seal(), cache.open(keys))), daemon=True)
+        thread.start()
+        thread.join(20)
+
+    assert found == expected
 
 
 def test_sealing_when_threads_have_other_contexts_then_they_do_not_wait_for_each_other() -> None:

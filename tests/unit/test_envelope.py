@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+
 import pytest
 
 from s3envelope.core.context import EncryptionContext
@@ -161,6 +163,23 @@ def test_base64url_when_encoded_then_it_comes_back_and_no_other_spelling_is_take
     for spelling in (text + "=", text + "\n", " " + text, text[:-1] + "+", text + "A" * (1 + -len(text) % 4)):
         with pytest.raises(MalformedEnvelopeError):
             decode_base64url(spelling, limit=len(text) + 1, what="x")
+
+
+@pytest.mark.parametrize("length", [2, 3])
+def test_base64url_when_its_last_character_is_any_then_it_is_taken_where_encoding_gives_it_back(length: int) -> None:
+    alphabet = string.ascii_letters + string.digits + "-_"
+    taken = set[str]()
+    for last in alphabet:
+        text = "AAAA" + "A" * (length - 1) + last
+        try:
+            raw = decode_base64url(text, limit=8, what="x")
+        except MalformedEnvelopeError:
+            continue
+        assert encode_base64url(raw) == text
+        taken.add(last)
+
+    # The last character holds 2 or 4 bits of the content; the others of its 6 must be zero.
+    assert len(taken) == 4 ** (length - 1)
 
 
 def test_base64url_when_longer_than_its_limit_then_it_is_refused() -> None:

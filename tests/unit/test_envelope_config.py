@@ -216,6 +216,15 @@ def test_context_when_it_is_a_function_then_it_is_asked_for_each_object() -> Non
     assert config.context_for("b", "xyz", {"more": "1"}) == {"bucket": "b", "top": "x", "more": "1"}
 
 
+def test_context_when_the_mapping_changes_later_then_the_configured_one_counts() -> None:
+    entries = {"tenant": "acme"}
+    config = EnvelopeConfig(keyring=KEYRING, encryption_context=entries)
+
+    entries["tenant"] = "other"
+
+    assert config.context_for("b", "k") == {"tenant": "acme"}
+
+
 @pytest.mark.parametrize("answer", [{"a": 1}, {"s3envelope": "x"}, "text", 5])
 def test_context_when_the_function_returns_no_legal_one_then_it_is_refused(answer: Any) -> None:
     config = EnvelopeConfig(keyring=KEYRING, encryption_context=lambda bucket, key: cast(dict[str, str], answer))

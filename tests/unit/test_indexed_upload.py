@@ -38,6 +38,7 @@ class Machine:
             random=lambda size: next(self._numbers).to_bytes(size, "big"),
             clock=lambda: 0.0,
             process_id=lambda: self.process,
+            wall_clock=lambda: 0.0,
         )
 
 
@@ -99,7 +100,7 @@ def test_complete_when_the_last_part_is_large_makes_the_index_a_part(upload: Upl
 def test_complete_when_repeated_has_the_same_index_and_etag(upload: Upload) -> None:
     parts = [upload.part(1, b"only")]
     first = upload.engine.freeze(parts)
-    upload.engine.index_sent('"i"')
+    upload.engine.end_sent('"i"')
 
     again = upload.engine.freeze(parts)
 

@@ -191,6 +191,6 @@ def test_client_when_many_keyrings_share_it_then_it_is_guarded_once(kms: LocalKm
     client = kms.client()
     keyrings = [KmsKeyring(kms.create_key(), client) for _ in range(3)]
 
-    assert len({id(keyring._guard) for keyring in keyrings}) == 1
+    assert len({id(keyring._calls._guard) for keyring in keyrings}) == 1
     for keyring in keyrings:
         assert len(keyring.generate_data_key(CONTEXT).plaintext) == 32

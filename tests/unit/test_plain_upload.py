@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from s3envelope.core.segments import SegmentOpener
@@ -180,6 +182,27 @@ def test_part_when_only_half_of_it_was_produced_before_it_failed_then_the_rest_i
     # The second segment never left, so nothing was sealed twice under its nonce.
     assert again.read_at(0, SEALED) == first
     assert len(again.read_at(SEALED, SEALED)) == SEALED
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations((1, 2, 3, 4))))
+@pytest.mark.parametrize("short", [(), (1,), (2,), (4,), (1, 3), (2, 4)])
+def test_part_when_any_other_is_registered_then_it_is_refused_exactly_where_the_run_would_end_early(
+    order: tuple[int, ...], short: tuple[int, ...]
+) -> None:
+    upload, registered = _upload(), set[int]()
+
+    for number in order:
+        ends = number in short
+        is_early = any(other < number for other in registered & set(short)) or (
+            ends and any(other > number for other in registered)
+        )
+        plaintext = SHORT if ends else FULL
+        if is_early:
+            with pytest.raises(UnsupportedOperationError, match="last one"):
+                upload.begin_part(number, BufferSource(plaintext))
+        else:
+            _fail(upload, number, plaintext)
+            registered.add(number)
 
 
 @pytest.mark.parametrize("failed", [True, False])

@@ -21,6 +21,8 @@ S, E = 65536, 65564
         ("bytes=-5", ByteRange(None, 5)),
         ("bytes=-0", ByteRange(None, 0)),
         ("bytes=007-010", ByteRange(7, 10)),
+        ("bytes=1-9 ", ByteRange(1, 9)),
+        (" \tbytes=1-9\t ", ByteRange(1, 9)),
         ("bytes=" + "0" * 50 + "7-", ByteRange(7, None)),
     ],
 )

@@ -188,6 +188,19 @@ def test_clear_when_called_then_log_and_leaks_are_empty_and_canary_stays(
     assert len(proxy.leaks) == 1
 
 
+def test_take_requests_when_called_then_each_request_is_returned_once(
+    proxy: S3Proxy, connection: http.client.HTTPConnection
+) -> None:
+    _ask(connection, "PUT", "/b/k", b"1")
+    first = proxy.take_requests()
+    _ask(connection, "GET", "/b/k")
+
+    second = proxy.take_requests()
+
+    assert [[request.method for request in taken] for taken in (first, second)] == [["PUT"], ["GET"]]
+    assert proxy.requests == []
+
+
 def test_forbid_when_body_has_the_secret_across_pieces_then_one_leak(
     proxy: S3Proxy, connection: http.client.HTTPConnection
 ) -> None:

@@ -273,6 +273,18 @@ def test_truncated_response_when_injected_then_client_gets_that_many_bytes(
     assert len(raised.value.partial) == after_size
 
 
+def test_truncated_response_when_before_head_then_closed_in_good_order_and_storage_has_done_its_work(
+    storage: PlainStorage, proxy: S3Proxy, ask: Ask
+) -> None:
+    proxy.inject(TruncatedResponse(None), matching(method="PUT"))
+
+    with pytest.raises(http.client.RemoteDisconnected):
+        ask("PUT", "/b/k", b"sent")
+
+    assert storage.objects["/b/k"] == b"sent"
+    assert [request.status for request in proxy.requests] == [None]
+
+
 def test_latency_when_injected_then_the_answer_waits(proxy: S3Proxy, ask: Ask) -> None:
     proxy.inject(Latency(0.05), matching())
     start = time.monotonic()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import copy
 import gc
 import pickle
@@ -9,7 +11,7 @@ import weakref
 
 import pytest
 
-from s3envelope.core.secret import SecretBytes
+from s3envelope.core.secret import SecretBytes, overwrite_bytes
 
 KEY = bytes(range(1, 33))
 
@@ -112,3 +114,14 @@ def test_secret_when_compared_or_hashed_then_it_equals_secrets_only_and_has_no_h
     assert secret != KEY
     with pytest.raises(TypeError):
         hash(secret)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 32])
+def test_bytes_when_overwritten_leave_those_of_the_interpreter_alone(size: int) -> None:
+    material = binascii.a2b_base64(base64.b64encode(b"A" * size))
+
+    overwrite_bytes(material)
+
+    # The interpreter has one object for each single byte, also in the literals here: only numbers tell.
+    assert list(bytes([65])) == [65]
+    assert list(material) == ([65] * size if size < 2 else [0] * size)

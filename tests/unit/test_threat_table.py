@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from s3envelope import errors
+from tests.support.named_tests import names_of_tests
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = {
@@ -36,11 +36,6 @@ def _rows() -> list[Row]:
     return [Row(int(match[1]), match[4], match[5]) for match in matches if match is not None]
 
 
-def _functions(kind: str) -> set[str]:
-    trees = [ast.parse(path.read_text()) for path in FILES[kind]]
-    return {node.name for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)}
-
-
 ROWS = [pytest.param(row, id=f"{row.number:02}") for row in _rows()]
 
 
@@ -56,7 +51,7 @@ def test_row_when_it_names_tests_then_they_exist_and_bear_its_number(row: Row) -
     assert named
     assert _TEST.sub("", row.tests).strip(", ") == ""
     for kind, name in named:
-        assert name in _functions(kind), f"{kind} {name} is not in {FILES[kind]}"
+        assert name in names_of_tests(FILES[kind]), f"{kind} {name} is not in {FILES[kind]}"
         assert name.startswith(f"test_threat_{row.number:02}_")
 
 
@@ -73,4 +68,4 @@ def test_row_when_it_names_classes_then_they_are_exceptions_of_ours(row: Row) ->
 def test_threat_tests_when_they_exist_then_the_table_names_them(kind: str) -> None:
     named = {name for row in _rows() for found, name in _TEST.findall(row.tests) if found == kind}
 
-    assert {name for name in _functions(kind) if name.startswith("test_threat_")} == named
+    assert {name for name in names_of_tests(FILES[kind]) if name.startswith("test_threat_")} == named

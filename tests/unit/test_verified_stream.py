@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from s3envelope.core.layout import Layout
+from s3envelope.core.layout import Layout, run_size
 from s3envelope.core.ports import ByteSource
 from s3envelope.core.ranges import Extent
+from s3envelope.engine import streams
 from s3envelope.engine.streams import VerifiedStream
 from s3envelope.errors import S3EnvelopeError, SegmentAuthenticationError, TruncatedObjectError
 from s3envelope.s3.bodies import PlaintextRaw
@@ -79,6 +80,39 @@ def test_stream_when_read_in_any_steps_then_it_is_the_plaintext(size: int, step:
     assert stream.read() == stream.read(5) == b""
 
 
+@pytest.fixture(params=[1, SEGMENT, 1 << 26])
+def reserved_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How much may be allocated for what was not verified yet."""
+    monkeypatch.setattr(streams, "_RESERVED_SIZE", request.param)
+    return int(request.param)
+
+
+@pytest.mark.parametrize("times", [1, 3, 6])
+@pytest.mark.usefixtures("reserved_size")
+def test_stream_when_all_is_read_then_it_is_the_plaintext_however_much_was_reserved(times: int) -> None:
+    plaintext = PLAINTEXT * times
+
+    stream = _stream(stored_plain(plaintext))
+
+    assert stream.read() == plaintext
+    assert stream.read() == b""
+
+
+@pytest.mark.usefixtures("reserved_size")
+def test_stream_when_its_last_segment_is_forged_then_reading_all_releases_nothing() -> None:
+    body = bytearray(WHOLE.body)
+    body[-1] ^= 1
+
+    assert _fails(_stream(WHOLE, io.BytesIO(bytes(body))), SegmentAuthenticationError, step=-1) == b""
+
+
+def test_stream_when_an_object_claims_to_be_huge_then_no_such_buffer_is_made() -> None:
+    stream = _stream(WHOLE, size=run_size(200 << 40))
+
+    # No process has room for that many bytes: it would be a MemoryError.
+    assert _fails(stream, TruncatedObjectError, step=-1) == b""
+
+
 def test_stream_when_asked_for_nothing_then_nothing_is_read() -> None:
     source = MeasuredSource(WHOLE.body)
     stream = _stream(WHOLE, source)
@@ -99,14 +133,14 @@ def test_stream_when_the_source_returns_too_much_then_it_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "most"), [(1, SEALED), (SEGMENT, SEALED), (2 * SEGMENT - 1, SEALED), (2 * SEGMENT, 2 * SEALED)]
+    ("size", "most"), [(1, SEALED), (SEGMENT, SEALED), (2 * SEGMENT - 1, 2 * SEALED), (2 * SEGMENT, 2 * SEALED)]
 )
 def test_stream_when_read_then_no_more_is_asked_for_than_is_needed(size: int, most: int) -> None:
     source = MeasuredSource(WHOLE.body)
 
     _stream(WHOLE, source).read(size)
 
-    assert source.largest_read == most
+    assert source.largest_read == source.tell() == most
 
 
 def test_stream_when_all_is_read_then_a_few_segments_are_asked_for_at_once() -> None:

@@ -1,0 +1,1 @@
+"""The audit log: events, chain, sinks, anchors, report."""

@@ -1,0 +1,190 @@
+"""`s3envelope mv`: the source goes last, and only when its replacement was read."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from s3envelope.cli.app import run
+from s3envelope.testing.s3_proxy import ErrorAnswer, Latency, RecordedRequest, flip_byte, matching
+from tests.cli.commands import COMMAND, Place, environment, one_line
+from tests.cli.trees import make_tree, objects, put_tree, tree
+from tests.conftest import ProxyFactory
+
+KEY = "folder/object"
+GET = matching(method="GET", contains=KEY)
+
+
+@pytest.mark.parametrize("server", ["place", "real_place"])
+def test_mv_when_it_succeeds_leaves_the_target_alone(
+    request: pytest.FixtureRequest, server: str, tmp_path: Path
+) -> None:
+    place: Place = request.getfixturevalue(server)
+    file, back = tmp_path / "file", tmp_path / "back"
+    content = os.urandom(100_000)
+    file.write_bytes(content)
+
+    codes = [run(["mv", *place.options, str(file), place.url(KEY)])]
+    after_first = (file.exists(), place.keys())
+    codes.append(run(["mv", *place.options, place.url(KEY), place.url("other")]))
+    after_second = place.keys()
+    codes.append(run(["mv", *place.options, place.url("other"), str(back)]))
+
+    assert codes == [0, 0, 0]
+    assert after_first == (False, [KEY])
+    assert after_second == ["other"]
+    assert place.keys() == []
+    assert back.read_bytes() == content
+
+
+def test_mv_when_a_folder_is_moved_takes_what_the_filters_admit(place: Place, tmp_path: Path) -> None:
+    contents = make_tree(tmp_path, ("a", "d/b", "c.log"))
+
+    code = run(["mv", "--recursive", "--exclude", "*.log", *place.options, str(tmp_path), place.url("p")])
+
+    assert code == 0
+    assert objects(place, "p/") == {"a": contents["a"], "d/b": contents["d/b"]}
+    assert tree(tmp_path) == {"c.log": contents["c.log"]}
+
+
+def test_mv_when_it_is_a_dry_run_moves_nothing(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+
+    code = run(["mv", "--dry-run", *place.options, str(tmp_path / "file"), place.url(KEY)])
+
+    assert code == 0
+    assert (place.keys(), tree(tmp_path)) == ([], {"file": b"content"})
+
+
+@pytest.mark.parametrize("target", ["p/one", "p/"])
+def test_mv_when_the_target_is_the_source_refuses_it(place: Place, target: str) -> None:
+    put_tree(place, "p/", {"one": b"content"})
+
+    codes = [
+        run(["mv", *place.options, place.url("p/one"), place.url(target)]),
+        run(["mv", "--recursive", *place.options, place.url("p"), place.url("p/")]),
+    ]
+
+    assert codes == [2, 2]
+    assert objects(place, "p/") == {"one": b"content"}
+
+
+@pytest.mark.parametrize("what", ["the upload fails", "it cannot be read back", "it was tampered with"])
+def test_mv_when_a_file_does_not_arrive_keeps_it(
+    place: Place, http_proxy: ProxyFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    proxy, endpoint = http_proxy(place.endpoint)
+    if what == "it was tampered with":
+        proxy.on_response(GET, flip_byte(50))
+    else:
+        moment = GET if what == "it cannot be read back" else matching(method="PUT", contains=KEY)
+        proxy.inject(ErrorAnswer(500, "InternalError"), moment)
+    (tmp_path / "file").write_bytes(b"content" * 100)
+
+    code = run(["mv", *dataclasses.replace(place, endpoint=endpoint).options, str(tmp_path / "file"), place.url(KEY)])
+
+    assert code == 1
+    assert tree(tmp_path) == {"file": b"content" * 100}
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_mv_when_the_source_changes_meanwhile_keeps_it(
+    place: Place, http_proxy: ProxyFactory, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, is_local: bool
+) -> None:
+    proxy, endpoint = http_proxy(place.endpoint)
+    proxied = dataclasses.replace(place, endpoint=endpoint)
+    file = tmp_path / "file"
+    file.write_bytes(b"old")
+    put_tree(place, "p/", {"one": b"old"})
+
+    def change(request: RecordedRequest) -> bool:
+        if GET(request):
+            # The target is read back: it is complete, and the source is about to be deleted.
+            file.write_bytes(b"new")
+            put_tree(place, "p/", {"one": b"new"})
+        return False
+
+    proxy.inject(Latency(0), change, times=None)
+
+    code = run(["mv", *proxied.options, str(file) if is_local else place.url("p/one"), place.url(KEY)])
+
+    assert code == 1
+    assert "deleted" in one_line(capsys.readouterr().err)
+    assert (file.read_bytes(), objects(place, "p/")) == (b"new", {"one": b"new"})
+
+
+def test_mv_when_the_source_turns_out_to_be_the_target_keeps_it(
+    place: Place, http_proxy: ProxyFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As where a bucket has a second name: what is stored under one is stored under the other.
+    proxy, endpoint = http_proxy(place.endpoint)
+    put_tree(place, "p/", {"one": b"content"})
+
+    def alias(request: RecordedRequest) -> bool:
+        if GET(request):
+            # The same object in a new envelope: what a copy onto itself leaves.
+            with_copy = place.sealing_client()
+            where = {"Bucket": place.bucket, "Key": "p/one"}
+            with_copy.copy_object(**where, CopySource=where, MetadataDirective="REPLACE")  # type: ignore[arg-type]
+            with_copy.close()
+        return False
+
+    proxy.inject(Latency(0), alias, times=None)
+    options = dataclasses.replace(place, endpoint=endpoint).options
+
+    code = run(["mv", *options, place.url("p/one"), place.url(KEY)])
+
+    assert code == 1
+    assert "not deleted" in one_line(capsys.readouterr().err)
+    assert objects(place, "p/") == {"one": b"content"}
+
+
+@pytest.mark.parametrize("method", [pytest.param("PUT", marks=pytest.mark.slow), "GET"])
+def test_mv_when_interrupted_keeps_the_source(
+    place: Place, http_proxy: ProxyFactory, tmp_path: Path, method: str
+) -> None:
+    proxy, endpoint = http_proxy(place.endpoint)
+    running: list[subprocess.Popen[bytes]] = []
+
+    def press(request: RecordedRequest) -> bool:
+        if not running or not matching(method=method, contains=KEY)(request):
+            return False
+        running.pop().send_signal(signal.SIGINT)
+        return True
+
+    proxy.inject(Latency(1), press)
+    (tmp_path / "file").write_bytes(b"content")
+    options = dataclasses.replace(place, endpoint=endpoint).options
+    command = [*COMMAND, "mv", *options, str(tmp_path / "file"), place.url(KEY)]
+
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment(), start_new_session=True) as process:
+        running.append(process)
+        _, error = process.communicate(timeout=90)
+
+    assert (process.returncode, error.decode().strip()) == (130, "s3envelope: interrupted")
+    assert tree(tmp_path) == {"file": b"content"}
+
+
+def test_mv_when_an_object_of_several_cannot_be_read_keeps_that_one(place: Place, tmp_path: Path) -> None:
+    contents = {"a": os.urandom(500), "b": os.urandom(500)}
+    put_tree(place, "p/", contents)
+    place.flip("p/b", 100)
+
+    code = run(["mv", "--recursive", *place.options, place.url("p"), str(tmp_path)])
+
+    assert code == 1
+    assert place.keys() == ["p/b"]
+    assert tree(tmp_path) == {"a": contents["a"]}
+
+
+def test_mv_when_a_stream_is_given_refuses_it(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["mv", "-", "s3://bucket/key"])
+
+    assert code == 2
+    assert "a stream cannot be moved" in capsys.readouterr().err

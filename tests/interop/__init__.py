@@ -1,0 +1,1 @@
+"""Our client beside those of Amazon: each reads what the other wrote."""

@@ -1,0 +1,1 @@
+"""Data keys that Java's own cryptography wrapped, recorded."""

@@ -1,0 +1,1 @@
+"""Objects that Amazon's client for Ruby wrote, recorded."""

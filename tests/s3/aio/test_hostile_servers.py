@@ -1,0 +1,7 @@
+"""`tests/s3/test_hostile_servers.py` with asynchronous clients; the command is in `tests/s3/aio/__init__.py`."""
+
+import pytest
+
+pytest.importorskip("aiobotocore", reason="the extra [async] is not installed")
+
+from tests.s3.test_hostile_servers import *  # noqa: F403

@@ -1,0 +1,1 @@
+"""Code as users write it: type checkers look at it, nobody runs it."""
