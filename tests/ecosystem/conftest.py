@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +12,9 @@ import boto3
 import pytest
 
 from s3envelope.core.envelope import is_envelope_name
-from s3envelope.testing import LocalKms
+from s3envelope.testing import LocalKms, S3Proxy
 from tests.ecosystem.page import block
+from tests.ecosystem.watching import Watch
 from tests.support.endpoints import Endpoint
 
 BUCKET = "orders"
@@ -79,12 +81,21 @@ def stored(server: Endpoint) -> Callable[[], dict[str, bytes]]:
 
 
 @pytest.fixture
-def run_block(server: Endpoint) -> Callable[[str], dict[str, Any]]:
-    """Return what executes the block of a library, and returns its names."""
+def watch(server: Endpoint, kms: LocalKms) -> Iterator[Watch]:
+    """Yield what sees the requests of a library."""
+    with S3Proxy(server.url) as proxy:
+        yield Watch(server, kms, proxy)
+
+
+@pytest.fixture
+def run_block(server: Endpoint) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Yield what executes the block of a library, and returns its names."""
 
     def run(heading: str) -> dict[str, Any]:
         names: dict[str, Any] = {"__name__": "ecosystem"}
         exec(compile(block(heading), f"ECOSYSTEM.md, {heading}", "exec"), names)  # noqa: S102  # the page is ours
         return names
 
-    return run
+    yield run
+    # What a block leaves to the garbage collector goes while its library may warn of it, and not when all is over.
+    gc.collect()

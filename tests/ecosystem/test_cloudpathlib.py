@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,19 @@ cloudpathlib = pytest.importorskip("cloudpathlib", reason="cloudpathlib is in th
 
 
 @pytest.fixture
-def client(server: Endpoint) -> Any:
-    return cloudpathlib.S3Client(boto3_session=s3envelope.Session(kms_key_id="alias/orders"))
+def make_client(server: Endpoint, tmp_path: Path) -> Callable[[str], Any]:
+    """Return what makes a client with a local cache of that name."""
+
+    def make(name: str) -> Any:
+        session = s3envelope.Session(kms_key_id="alias/orders")
+        return cloudpathlib.S3Client(boto3_session=session, local_cache_dir=tmp_path / name)
+
+    return make
+
+
+@pytest.fixture
+def client(make_client: Callable[[str], Any]) -> Any:
+    return make_client("cache")
 
 
 def test_block_when_run_does_what_it_says(run_block: Any, stored: Callable[[], dict[str, bytes]]) -> None:
@@ -36,7 +48,7 @@ def test_large_file_when_up_and_down_then_is_the_same(client: Any, tmp_path: Any
     assert path.download_to(tmp_path / "down").read_bytes() == plaintext_of(20 * MIB)
 
 
-def test_path_when_touched_renamed_and_deleted_then_still_opens(client: Any) -> None:
+def test_path_when_touched_renamed_and_deleted_then_still_opens(client: Any, make_client: Callable[[str], Any]) -> None:
     path = client.CloudPath("s3://orders/k")
     path.write_bytes(b"content")
 
@@ -44,7 +56,7 @@ def test_path_when_touched_renamed_and_deleted_then_still_opens(client: Any) -> 
     moved = path.rename(client.CloudPath("s3://orders/moved"))
 
     assert not path.exists()
-    other = cloudpathlib.S3Client(boto3_session=s3envelope.Session(kms_key_id="alias/orders"))
+    other = make_client("another cache")
     assert other.CloudPath("s3://orders/moved").read_bytes() == b"content"
     moved.unlink()
     assert not moved.exists()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.ecosystem.watching import Watch
 from tests.support.endpoints import Endpoint
 
 dataframe = pytest.importorskip("dask.dataframe", reason="dask is in the extra [ecosystem]")
@@ -56,3 +57,21 @@ def test_graph_when_pickled_then_carries_no_credentials(server: Endpoint, monkey
     assert secret.encode() not in graph
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     assert pickle.loads(graph)["a"].sum().compute(scheduler="sync") == 1  # noqa: S301  # made above
+
+
+def test_files_when_read_in_blocks_by_threads_then_take_one_call_of_kms_each(watch: Watch) -> None:
+    frame = pandas.DataFrame({"order": range(30_000), "name": [f"name {number}" for number in range(30_000)]})
+    table = dataframe.from_pandas(frame, npartitions=3)
+    table.to_csv("s3e://orders/c/*.csv", index=False, storage_options=watch.options)
+    table.to_parquet("s3e://orders/p", storage_options=watch.options)
+    assert watch.key_calls() == {"GenerateDataKey": watch.written_count()}
+    assert watch.written_count() >= 6
+    watch.forget()
+
+    lines = dataframe.read_csv("s3e://orders/c/*.csv", storage_options=watch.options, blocksize=20_000)
+    rows = dataframe.read_parquet("s3e://orders/p", storage_options=watch.options)
+
+    assert lines.npartitions > 20
+    assert lines["order"].sum().compute(scheduler="threads") == sum(range(30_000))
+    assert rows["order"].sum().compute(scheduler="threads") == sum(range(30_000))
+    assert watch.key_calls() == {"Decrypt": len(watch.fetched())} == {"Decrypt": 6}

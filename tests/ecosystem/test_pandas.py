@@ -9,12 +9,14 @@ import pytest
 
 from s3envelope.core.ranges import ByteRange
 from s3envelope.testing import LocalKms, S3Proxy
+from tests.ecosystem.watching import Watch
 from tests.support.endpoints import Endpoint
 
 pandas = pytest.importorskip("pandas", reason="pandas is in the extra [ecosystem]")
 numpy = pytest.importorskip("numpy", reason="numpy is in the extra [ecosystem]")
 pytest.importorskip("pyarrow", reason="pyarrow is in the extra [ecosystem]")
-pytest.importorskip("fsspec", reason="fsspec is in the extra [fsspec]")
+pytest.importorskip("fsspec.parquet", reason="fsspec is in the extra [fsspec]")
+fsspec = pytest.importorskip("fsspec", reason="fsspec is in the extra [fsspec]")
 
 ROWS = 1_000_000
 
@@ -77,3 +79,37 @@ def test_simplecache_when_put_in_front_then_reads_the_same(server: Endpoint) -> 
     frame.to_csv("s3e://orders/k.csv", index=False, storage_options=options)
 
     assert pandas.read_csv("simplecache::s3e://orders/k.csv", storage_options={"s3e": options}).equals(frame)
+
+
+def test_files_when_written_and_read_then_take_one_call_of_kms_each(watch: Watch) -> None:
+    frame = pandas.DataFrame({"order": range(200_000), "name": [f"name {number}" for number in range(200_000)]})
+    frame.to_parquet("s3e://orders/k.parquet", storage_options=watch.options)
+    frame.to_csv("s3e://orders/k.csv", index=False, storage_options=watch.options)
+    frame.to_csv("s3e://orders/k.csv.gz", index=False, storage_options=watch.options)
+    assert (watch.key_calls(), watch.written_count()) == ({"GenerateDataKey": 3}, 3)
+    watch.forget()
+
+    assert pandas.read_parquet("s3e://orders/k.parquet", storage_options=watch.options).equals(frame)
+    with pandas.read_csv("s3e://orders/k.csv", storage_options=watch.options, chunksize=70_000) as pieces:
+        assert pandas.concat(pieces).equals(frame)
+    assert pandas.read_csv("s3e://orders/k.csv.gz", storage_options=watch.options).equals(frame)
+
+    assert watch.key_calls() == {"Decrypt": len(watch.fetched())} == {"Decrypt": 3}
+
+
+def test_parts_of_a_file_when_fetched_ahead_by_fsspec_then_pandas_reads_them(watch: Watch) -> None:
+    noise = numpy.random.default_rng(1)
+    frame = pandas.DataFrame({f"c{number}": noise.random(ROWS // 4) for number in range(8)})
+    frame.to_parquet("s3e://orders/k.parquet", storage_options=watch.options)
+    watch.forget()
+
+    opened = fsspec.parquet.open_parquet_file(
+        "s3e://orders/k.parquet", columns=["c3"], engine="pyarrow", storage_options=watch.options
+    )
+    with opened as file:
+        column = pandas.read_parquet(file, columns=["c3"])
+
+    assert column["c3"].equals(frame["c3"])
+    # The column is an eighth of the file.
+    assert ROWS // 4 * 8 < watch.fetched()["k.parquet"] < ROWS // 4 * 8 * 3
+    assert watch.key_calls() == {"Decrypt": 1}
