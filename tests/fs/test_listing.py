@@ -96,6 +96,30 @@ def test_names_when_alone_are_asked_for_then_cost_one_request(
     assert counts == [["GET"], ["GET"], ["HEAD", "HEAD", "GET"], ["GET", *["HEAD"] * 5], []]
 
 
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [({}, 3), ({"use_listings_cache": False}, 4), ({"max_paths": 1}, 4), ({"listings_expiry_time": 1e-9}, 4)],
+    ids=lambda value: next(iter(value), "default") if isinstance(value, dict) else str(value),
+)
+def test_listings_cache_when_limited_then_s3_is_asked_again(
+    make_fs: MakeFileSystem,
+    moto_s3: Endpoint,
+    new_bucket: NewBucket,
+    http_proxy: ProxyFactory,
+    options: dict[str, Any],
+    asked: int,
+) -> None:
+    bucket = new_bucket(moto_s3)
+    make_fs(moto_s3).pipe({f"{bucket}/{name}/k": b"x" for name in ("a", "b", "c")})
+    proxy, endpoint = http_proxy(moto_s3)
+    fs = make_fs(endpoint, **options)
+
+    found = [fs.ls(f"{bucket}/{name}")[0]["size"] for name in ("a", "b", "c", "a")]
+
+    assert found == [1, 1, 1, 1]
+    assert [request.method for request in proxy.requests].count("GET") == asked
+
+
 def test_sizes_when_computed_then_take_no_request_for_each(
     make_fs: MakeFileSystem, moto_s3: Endpoint, new_bucket: NewBucket, http_proxy: ProxyFactory
 ) -> None:

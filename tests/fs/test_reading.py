@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,61 @@ def test_read_when_cached_in_each_way_then_gives_the_same_bytes(fs: Any, bucket:
         assert (middle, end, everything) == (content[100_000:180_000], content[-10:], content), cache_type
 
 
+# fsspec leaves the file of its map to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_read_when_cached_in_a_file_then_gives_the_same_bytes_and_they_lie_there(
+    fs: Any, bucket: str, tmp_path: Path
+) -> None:
+    content = plaintext_of(300 * KIB)
+    fs.pipe_file(f"{bucket}/k", content)
+    options = {"location": str(tmp_path / "map")}
+
+    with fs.open(f"{bucket}/k", "rb", cache_type="mmap", block_size=70_000, cache_options=options) as file:
+        file.seek(100_000)
+        middle = file.read(80_000)
+        file.seek(0)
+        everything = file.read()
+
+    assert (middle, everything) == (content[100_000:180_000], content)
+    assert (tmp_path / "map").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("options", "fetched"),
+    [
+        ({"cache_type": "none"}, 5),
+        ({"cache_type": "blockcache"}, 2),
+        ({"cache_type": "blockcache", "cache_options": {"maxblocks": 1}}, 3),
+        ({"cache_type": "bytes"}, 3),
+        ({"cache_type": "readahead"}, 3),
+        ({"cache_type": "first"}, 3),
+        ({"cache_type": "all"}, 1),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value),
+)
+def test_caching_when_chosen_then_decides_how_often_s3_is_asked(
+    make_fs: MakeFileSystem,
+    moto_s3: Endpoint,
+    http_proxy: ProxyFactory,
+    new_bucket: Any,
+    options: dict[str, Any],
+    fetched: int,
+) -> None:
+    bucket, content = new_bucket(moto_s3), plaintext_of(3 * MIB)
+    make_fs(moto_s3).pipe_file(f"{bucket}/k", content)
+    proxy, endpoint = http_proxy(moto_s3)
+
+    with make_fs(endpoint).open(f"{bucket}/k", "rb", block_size=MIB, **options) as file:
+        found = []
+        for start in (0, 1000, 2 * MIB, 2 * MIB + 1000, 2000):
+            file.seek(start)
+            found.append(file.read(1000) == content[start : start + 1000])
+
+    assert found == [True] * 5
+    assert [request.method for request in proxy.requests] == ["HEAD", *["GET"] * fetched]
+
+
 def test_footer_when_read_of_a_large_file_then_a_head_and_one_segment_are_fetched(
     make_fs: MakeFileSystem, moto_s3: Endpoint, http_proxy: ProxyFactory, new_bucket: Any, kms: LocalKms
 ) -> None:
@@ -80,6 +136,23 @@ def test_footer_when_read_of_a_large_file_then_a_head_and_one_segment_are_fetche
     # What is read ahead, in whole segments.
     assert int(asked[1][1]) - int(asked[1][0]) < 5 * MIB + 3 * SEGMENT_SIZE
     assert kms.count() == kms.count("Decrypt") == 1
+
+
+@pytest.mark.parametrize(("cache", "calls"), [("memory", 1), ("disk", 1), ("off", 3)])
+def test_ranges_when_read_of_one_file_then_take_one_call_of_kms_unless_the_cache_is_off(
+    make_fs: MakeFileSystem, moto_s3: Endpoint, new_bucket: Any, kms: LocalKms, cache: str, calls: int
+) -> None:
+    bucket, content = new_bucket(moto_s3), plaintext_of(3 * MIB)
+    make_fs(moto_s3).pipe_file(f"{bucket}/k", content)
+    kms.clear_calls()
+
+    with make_fs(moto_s3, cache=cache).open(f"{bucket}/k", "rb", cache_type="none") as file:
+        found = file.read(10), file.read(20)
+        file.seek(-30, 2)
+        end = file.read()
+
+    assert (*found, end) == (content[:10], content[10:30], content[-30:])
+    assert kms.count() == kms.count("Decrypt") == calls
 
 
 def test_file_when_its_object_is_overwritten_between_ranges_then_object_changed(fs: Any, bucket: str) -> None:
