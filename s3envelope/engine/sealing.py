@@ -30,6 +30,10 @@ from s3envelope.engine.kept import PIECE_SIZE, Kept, KeptPool, plaintext_offset
 from s3envelope.engine.sources import PlaintextSource, read_fully
 from s3envelope.errors import ConfigurationError, SourceChangedError, UnsupportedOperationError
 
+# What is returned where more than a piece is asked for. botocore makes a chunk of it that fills, with its frame of 9
+# bytes, one block of 128 KiB, as botocore lets urllib3 send them: other chunks are cut and copied again and again.
+_BLOCK_SIZE = (128 << 10) - 9
+
 
 class Attempt:
     """The nonces, the shape and the tags of one upload call; a repeated call for a plain part continues it."""
@@ -117,6 +121,7 @@ class SealedRun:
         self._owner = process_id()
         self._lock = threading.RLock()
         self._piece = _Piece()
+        self._spare = _Piece()
         self._kept: Kept | None = None
 
     @property
@@ -156,6 +161,8 @@ class SealedRun:
             SourceChangedError: The source gives other or fewer bytes than before; none of them is returned.
             UnsupportedOperationError: This is another process than the one that began the upload.
         """
+        if size > PIECE_SIZE and self._kept is None:
+            size = _BLOCK_SIZE
         end = min(position + size, self.size)
         if position >= end:
             return b""
@@ -170,11 +177,13 @@ class SealedRun:
         piece = self._piece
         if not piece.start <= position < piece.end:
             self._seal(position, end)
-        taken = piece.copy(position, end)
-        if position + len(taken) == end or end - position > PIECE_SIZE:
-            return taken
+        if end <= piece.end or end - position > PIECE_SIZE:
+            return piece.copy(position, end)
+        begun = piece.view(position, end)
+        # The next piece is sealed elsewhere: what was begun is not copied twice.
+        self._piece, self._spare = self._spare, piece
         self._seal(piece.end, end)
-        return b"".join((taken, piece.view(piece.start, end)))
+        return b"".join((begun, self._piece.view(piece.end, end)))
 
     def _read_kept(self, kept: Kept, position: int, end: int) -> bytes:
         """Return what `_read` does, from the pieces that are kept where they are."""

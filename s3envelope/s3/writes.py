@@ -33,7 +33,7 @@ ENTRIES_PARAMETER = "EncryptionContext"
 PART_SIZE_PARAMETER = "PartSize"
 PLAINTEXT_SIZE_PARAMETER = "S3EnvelopePlaintextSize"
 _EMPTY = b""
-_MOST_AT_ONCE = 1 << 20
+_MOST_AT_ONCE = 1 << 18
 _PLAIN = frozenset({"Bucket", "Key", "Body", "Metadata"})
 _MD5_SIZE = 16
 
