@@ -22,12 +22,16 @@ class KeptPool:
 
     Args:
         count: The most buffers there may be; 0 keeps nothing.
+        share: The most that one body may have; by default all.
         turns: How many bodies may be between their first byte and the beginning of sending.
         patience: The longest time to wait for a turn, in seconds.
     """
 
-    def __init__(self, count: int, *, turns: int = _TURNS, patience: float = _PATIENCE) -> None:
+    def __init__(
+        self, count: int, *, share: int | None = None, turns: int = _TURNS, patience: float = _PATIENCE
+    ) -> None:
         self._unmade = count
+        self.share = count if share is None else share
         self._free: list[memoryview] = []
         self._lock = threading.Lock()
         self._turns = threading.Semaphore(turns)
@@ -86,7 +90,8 @@ class Kept:
 
     def new_buffer(self) -> memoryview | None:
         """Return a buffer to seal a piece into, if there is one; `add` it or `give_up` it."""
-        return None if self._is_sent else self._pool.take()
+        may_have_one = not self._is_sent and len(self._pieces) < self._pool.share
+        return self._pool.take() if may_have_one else None
 
     def add(self, number: int, piece: memoryview) -> None:
         """Keep a piece that is whole."""
@@ -96,10 +101,11 @@ class Kept:
         """Return a buffer in which there is nothing to keep."""
         self._pool.give_back([buffer])
 
-    def has_been_read(self, number: int) -> None:
-        """Take note that a piece was read to its end."""
+    def have_been_read(self, count: int) -> None:
+        """Take note that the first pieces were read to their ends: what is sent is not needed any more."""
         if self._is_sent:
-            self._pool.give_back([self._pieces.pop(number)])
+            done = [number for number in self._pieces if number < count]
+            self._pool.give_back([self._pieces.pop(number) for number in done])
 
     def drop(self) -> None:
         """Give everything back; a second call does nothing."""

@@ -188,23 +188,24 @@ class SealedRun:
     def _read_kept(self, kept: Kept, position: int, end: int) -> bytes:
         """Return what `_read` does, from the pieces that are kept where they are."""
         kept.begin()
-        number = position // PIECE_SIZE
-        start = number * PIECE_SIZE
-        piece_end = min(start + PIECE_SIZE, self.size)
-        stop = min(end, piece_end)
-        piece = kept.piece(number) or self._new_piece(kept, number, start, piece_end)
-        if piece is None:
-            taken = self._read(position, stop)
-        else:
-            # Reading nothing there moves the progress of a transfer, and lets one that was cancelled end.
-            self._source.read_at(min(plaintext_offset(stop), self._attempt.plaintext_size), 0)
-            taken = bytes(piece[position - start : stop - start])
-            if stop == piece_end:
-                kept.has_been_read(number)
-        position += len(taken)
-        if position == end or end - position >= PIECE_SIZE:
-            return taken
-        return taken + self._read_kept(kept, position, end)
+        views: list[bytes | memoryview] = []
+        while not views or 0 < end - position < PIECE_SIZE:
+            number = position // PIECE_SIZE
+            start = number * PIECE_SIZE
+            piece_end = min(start + PIECE_SIZE, self.size)
+            stop = min(end, piece_end)
+            piece = kept.piece(number) or self._new_piece(kept, number, start, piece_end)
+            if piece is None:
+                views.append(self._read(position, stop))
+            else:
+                # Reading nothing there moves the progress of a transfer, and lets one that was cancelled end.
+                self._source.read_at(min(plaintext_offset(stop), self._attempt.plaintext_size), 0)
+                views.append(piece[position - start : stop - start])
+            position = stop
+        taken = bytes(views[0]) if len(views) == 1 else b"".join(views)
+        # INVARIANT: a buffer is given back when nothing views it any more: the next body is sealed into it.
+        kept.have_been_read(position // PIECE_SIZE + (position == self.size))
+        return taken
 
     def _new_piece(self, kept: Kept, number: int, start: int, end: int) -> memoryview | None:
         """Seal a piece to keep, if there is a buffer for it."""

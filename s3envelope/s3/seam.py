@@ -80,8 +80,9 @@ _LISTINGS = frozenset({"ListObjects", "ListObjectsV2", "ListObjectVersions", "Li
 _WITH_BODY = frozenset({"PutObject", "UploadPart"})
 _PRESIGNABLE = frozenset({"GetObject", "HeadObject"})
 _FIRST_ERROR = 300
-# Two parts of 8 MiB: 16.5 MiB.
-_KEPT_PIECES = 66
+# Of two parts of 8 MiB: 16.5 MiB of ciphertext.
+_KEPT_SHARE = 33
+_KEPT_PIECES = 2 * _KEPT_SHARE
 
 
 class Seam:
@@ -128,7 +129,7 @@ class Seam:
         self.spill_store: SpillStore = temporary_spill
         # Over http a body is read for a checksum, to sign it, and to send it; over https once.
         self._keeps = self.endpoint_url.startswith("http:")
-        self.kept, self._kept_owner = KeptPool(_KEPT_PIECES), ports.process_id()
+        self.kept, self._kept_owner = KeptPool(_KEPT_PIECES, share=_KEPT_SHARE), ports.process_id()
         auditing.tell_configuration(self)
         self._register(client)
 
@@ -244,7 +245,7 @@ class Seam:
             return
         if self.ports.process_id() != self._kept_owner:
             # What other threads had of the pool when the process was forked is not given back in the child.
-            self.kept, self._kept_owner = KeptPool(_KEPT_PIECES), self.ports.process_id()
+            self.kept, self._kept_owner = KeptPool(_KEPT_PIECES, share=_KEPT_SHARE), self.ports.process_id()
         run.keep(self.kept)
         call.cleanups.append(run.drop)
         body.on_sending = run.begin_sending

@@ -130,6 +130,15 @@ def test_pool_when_calls_end_then_it_is_whole_again() -> None:
     assert _free(pool) == 5
 
 
+def test_pool_when_a_body_is_large_then_it_keeps_its_share_only() -> None:
+    pool, run = KeptPool(5, share=2), sealed_run(PLAINTEXT, KEY)
+    run.keep(pool)
+
+    assert CiphertextReader(run).read() == EXPECTED
+
+    assert _free(pool) == 3
+
+
 def test_pool_when_a_body_is_sent_then_its_buffers_are_given_back_one_by_one() -> None:
     pool, run = KeptPool(4), sealed_run(PLAINTEXT, KEY)
     run.keep(pool)
