@@ -188,6 +188,7 @@ def store_body(call: Call, parameters: dict[str, Any]) -> None:
     elif isinstance(body, UploadBody):
         place = temporary_spill()
         call.cleanups.append(place.close)
+        body.begin_sending()  # This is the only pass over it.
         while piece := body.read(_STORE_SIZE):
             place.write(piece)
         place.seek(0)

@@ -1,4 +1,4 @@
-"""Ciphertext that is kept for the next pass over a body, within a budget that all uploads of a client share."""
+"""Ciphertext that is kept for the next pass over a body, in buffers that all uploads of a client share."""
 
 from __future__ import annotations
 
@@ -6,51 +6,118 @@ import threading
 
 from s3envelope.core.segments import NONCE_SIZE, SEALED_SEGMENT_SIZE, SEGMENT_SIZE
 
+# A piece is what is sealed at once. More would save little, and not stay in the CPU's cache.
+PIECE_COUNT = 4
+PIECE_SIZE = PIECE_COUNT * SEALED_SEGMENT_SIZE
+_TURNS = 2
+_PATIENCE = 1.0
 
-class KeptBudget:
-    """How many bytes of ciphertext may be kept at once.
+
+class KeptPool:
+    """Buffers of one piece each. They are made when they are needed first, and then used again and again.
+
+    Bodies take turns until they are sent: if all of them began at once, the buffers would suffice for a part of each,
+    and the rest would be sealed in every pass. A body waits a second at most, and never while others are sent: that
+    waits for a network, and two others for nothing but the processor.
 
     Args:
-        size: In bytes; 0 keeps nothing.
+        count: The most buffers there may be; 0 keeps nothing.
+        share: The most that one body may have; by default all.
+        turns: How many bodies may be between their first byte and the beginning of sending.
+        patience: The longest time to wait for a turn, in seconds.
     """
 
-    def __init__(self, size: int) -> None:
-        self._left = size
+    def __init__(
+        self, count: int, *, share: int | None = None, turns: int = _TURNS, patience: float = _PATIENCE
+    ) -> None:
+        self._unmade = count
+        self.share = count if share is None else share
+        self._free: list[memoryview] = []
         self._lock = threading.Lock()
+        self._turns = threading.Semaphore(turns)
+        self._patience = patience
 
-    def reserve(self, size: int) -> int:
-        """Return how many bytes of `size` may be kept: all of them, or the whole segments that are left."""
-        with self._lock:
-            granted = size if size <= self._left else self._left - self._left % SEALED_SEGMENT_SIZE
-            self._left -= granted
-            return granted
+    def begin_turn(self) -> bool:
+        """Wait for a turn; tell whether it came and must be ended."""
+        return self._turns.acquire(timeout=self._patience)
 
-    def give_back(self, size: int) -> None:
-        """Return bytes that were reserved."""
+    def end_turn(self) -> None:
+        """Let another body begin."""
+        self._turns.release()
+
+    def take(self) -> memoryview | None:
+        """Return a buffer that nobody else has, or None."""
         with self._lock:
-            self._left += size
+            if self._free:
+                return self._free.pop()
+            if not self._unmade:
+                return None
+            self._unmade -= 1
+        return memoryview(bytearray(PIECE_SIZE))
+
+    def give_back(self, buffers: list[memoryview]) -> None:
+        """Take buffers back which nobody reads any more."""
+        with self._lock:
+            self._free.extend(buffers)
 
 
 class Kept:
-    """The first part of the ciphertext of one call, or all of it.
+    """The pieces of one body that are kept, by their numbers. Not for several threads at once.
 
     Args:
-        budget: What it was reserved from.
-        size: Bytes that were reserved.
+        pool: Where their buffers come from.
     """
 
-    def __init__(self, budget: KeptBudget, size: int) -> None:
-        self._budget = budget
-        self._lock = threading.Lock()
-        self.size = size
-        self.ciphertext: memoryview | None = None
+    def __init__(self, pool: KeptPool) -> None:
+        self._pool = pool
+        self._pieces: dict[int, memoryview] = {}
+        self._has_begun = self._has_turn = self._is_sent = False
+
+    def begin(self) -> None:
+        """Wait until it is this body's turn, if it has not begun."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._has_turn = self._pool.begin_turn()
+
+    def begin_sending(self) -> None:
+        """From now on pieces are given up as they are read, and no new ones kept."""
+        self._is_sent = self._has_begun = True
+        self._end_turn()
+
+    def piece(self, number: int) -> memoryview | None:
+        """Return a piece that is kept."""
+        return self._pieces.get(number)
+
+    def new_buffer(self) -> memoryview | None:
+        """Return a buffer to seal a piece into, if there is one; `add` it or `give_up` it."""
+        may_have_one = not self._is_sent and len(self._pieces) < self._pool.share
+        return self._pool.take() if may_have_one else None
+
+    def add(self, number: int, piece: memoryview) -> None:
+        """Keep a piece that is whole."""
+        self._pieces[number] = piece
+
+    def give_up(self, buffer: memoryview) -> None:
+        """Return a buffer in which there is nothing to keep."""
+        self._pool.give_back([buffer])
+
+    def have_been_read(self, count: int) -> None:
+        """Take note that the first pieces were read to their ends: what is sent is not needed any more."""
+        if self._is_sent:
+            done = [number for number in self._pieces if number < count]
+            self._pool.give_back([self._pieces.pop(number) for number in done])
 
     def drop(self) -> None:
-        """Forget the ciphertext and give its place back; a second call does nothing."""
-        with self._lock:
-            size, self.size = self.size, 0
-            self.ciphertext = None
-        self._budget.give_back(size)
+        """Give everything back; a second call does nothing."""
+        self._end_turn()
+        pieces, self._pieces = self._pieces, {}
+        self._is_sent = True
+        self._pool.give_back(list(pieces.values()))
+
+    def _end_turn(self) -> None:
+        had_turn, self._has_turn = self._has_turn, False
+        if had_turn:
+            self._pool.end_turn()
 
 
 def plaintext_offset(position: int) -> int:

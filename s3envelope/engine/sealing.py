@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NoReturn, Protocol
 
 from s3envelope.core.kdf import BodyKey
@@ -26,13 +26,13 @@ from s3envelope.core.segments import (
     segment_nonce,
 )
 from s3envelope.engine.buffers import ResultBuffer
-from s3envelope.engine.kept import Kept, KeptBudget, plaintext_offset
+from s3envelope.engine.kept import PIECE_SIZE, Kept, KeptPool, plaintext_offset
 from s3envelope.engine.sources import PlaintextSource, read_fully
 from s3envelope.errors import ConfigurationError, SourceChangedError, UnsupportedOperationError
 
-# How many segments are sealed at once. More would save little, and not stay in the CPU's cache.
-_PIECE_COUNT = 4
-_PIECE_SIZE = _PIECE_COUNT * SEALED_SEGMENT_SIZE
+# What is returned where more than a piece is asked for. botocore makes a chunk of it that fills, with its frame of 9
+# bytes, one block of 128 KiB, as botocore lets urllib3 send them: other chunks are cut and copied again and again.
+_BLOCK_SIZE = (128 << 10) - 9
 
 
 class Attempt:
@@ -121,7 +121,8 @@ class SealedRun:
         self._owner = process_id()
         self._lock = threading.RLock()
         self._piece = _Piece()
-        self._ahead: Kept | None = None
+        self._spare = _Piece()
+        self._kept: Kept | None = None
 
     @property
     def size(self) -> int:
@@ -132,15 +133,26 @@ class SealedRun:
     def attempt(self) -> Attempt:
         return self._attempt
 
-    def keep(self, budget: KeptBudget) -> Callable[[], None]:
-        """Seal the body once for all passes, as far as the budget goes; return what must be called in the end.
+    def keep(self, pool: KeptPool) -> None:
+        """Seal the body once for all passes until it is sent, as far as there are buffers; `drop` must follow.
 
-        It is sealed at the first read. Later passes do not read the source, but take its reports of progress along.
+        Later passes do not read the source, but take its reports of progress along.
         """
-        kept = Kept(budget, budget.reserve(self.size))
         with self._lock:
-            self._ahead = kept if kept.size else None
-        return kept.drop
+            self._kept = Kept(pool)
+
+    def begin_sending(self) -> None:
+        """Take note that the next pass is the one that is sent."""
+        with self._lock:
+            if self._kept is not None:
+                self._kept.begin_sending()
+
+    def drop(self) -> None:
+        """Keep nothing any more. What is read afterwards is sealed anew."""
+        with self._lock:
+            kept, self._kept = self._kept, None
+            if kept is not None:
+                kept.drop()
 
     def read_at(self, position: int, size: int) -> bytes:
         """Return `size` bytes of ciphertext at `position`, or what is left; of more than 256 KiB perhaps fewer.
@@ -149,43 +161,64 @@ class SealedRun:
             SourceChangedError: The source gives other or fewer bytes than before; none of them is returned.
             UnsupportedOperationError: This is another process than the one that began the upload.
         """
+        if size > PIECE_SIZE and self._kept is None:
+            size = _BLOCK_SIZE
         end = min(position + size, self.size)
         if position >= end:
             return b""
         with self._lock:
             self._check_usable()
-            if self._ahead is not None and position < self._ahead.size:
-                return self._read_ahead(self._ahead, position, end)
-            return self._read(position, end)
+            if self._kept is None:
+                return self._read(position, end)
+            return self._read_kept(self._kept, position, end)
 
     def _read(self, position: int, end: int) -> bytes:
         """Return ciphertext up to `end`; of more than a piece, what is at hand: it is still in the CPU's cache."""
         piece = self._piece
         if not piece.start <= position < piece.end:
             self._seal(position, end)
-        taken = piece.copy(position, end)
-        if position + len(taken) == end or end - position > _PIECE_SIZE:
-            return taken
+        if end <= piece.end or end - position > PIECE_SIZE:
+            return piece.copy(position, end)
+        begun = piece.view(position, end)
+        # The next piece is sealed elsewhere: what was begun is not copied twice.
+        self._piece, self._spare = self._spare, piece
         self._seal(piece.end, end)
-        return b"".join((taken, piece.view(piece.start, end)))
+        return b"".join((begun, self._piece.view(piece.end, end)))
 
-    def _read_ahead(self, kept: Kept, position: int, end: int) -> bytes:
-        """Return ciphertext that begins where it is kept."""
-        if kept.ciphertext is None:
-            kept.ciphertext = memoryview(b"".join(self._read_all(kept.size)))
-        end = min(end, position + _PIECE_SIZE)
-        piece = bytes(kept.ciphertext[position : min(end, kept.size)])
-        if end > kept.size:
-            return piece + self._read(kept.size, end)
-        # Reading nothing there moves the progress of a transfer, and lets one that was cancelled end.
-        self._source.read_at(min(plaintext_offset(end), self._attempt.plaintext_size), 0)
-        return piece
+    def _read_kept(self, kept: Kept, position: int, end: int) -> bytes:
+        """Return what `_read` does, from the pieces that are kept where they are."""
+        kept.begin()
+        views: list[bytes | memoryview] = []
+        while not views or 0 < end - position < PIECE_SIZE:
+            number = position // PIECE_SIZE
+            start = number * PIECE_SIZE
+            piece_end = min(start + PIECE_SIZE, self.size)
+            stop = min(end, piece_end)
+            piece = kept.piece(number) or self._new_piece(kept, number, start, piece_end)
+            if piece is None:
+                views.append(self._read(position, stop))
+            else:
+                # Reading nothing there moves the progress of a transfer, and lets one that was cancelled end.
+                self._source.read_at(min(plaintext_offset(stop), self._attempt.plaintext_size), 0)
+                views.append(piece[position - start : stop - start])
+            position = stop
+        taken = bytes(views[0]) if len(views) == 1 else b"".join(views)
+        # INVARIANT: a buffer is given back when nothing views it any more: the next body is sealed into it.
+        kept.have_been_read(position // PIECE_SIZE + (position == self.size))
+        return taken
 
-    def _read_all(self, end: int) -> Iterator[bytes]:
-        position = 0
-        while position < end:
-            yield (piece := self._read(position, end))
-            position += len(piece)
+    def _new_piece(self, kept: Kept, number: int, start: int, end: int) -> memoryview | None:
+        """Seal a piece to keep, if there is a buffer for it."""
+        buffer = kept.new_buffer()
+        if buffer is None:
+            return None
+        try:
+            self._seal_into(start, buffer[: end - start])
+        except BaseException:
+            kept.give_up(buffer)
+            raise
+        kept.add(number, buffer)
+        return buffer
 
     def rewind(self, position: int) -> None:
         """Begin another pass at `position`: nothing kept of the earlier pass is used, the source is read again."""
@@ -202,12 +235,17 @@ class SealedRun:
 
     def _seal(self, position: int, end: int) -> None:
         """Let the piece be the segments from `position` on, as many as it holds: nothing behind `end` is read."""
-        first = position // SEALED_SEGMENT_SIZE
-        last = min((end - 1) // SEALED_SEGMENT_SIZE, first + _PIECE_COUNT - 1)
+        start = position - position % SEALED_SEGMENT_SIZE
+        wanted = -(-(end - start) // SEALED_SEGMENT_SIZE) * SEALED_SEGMENT_SIZE
+        size = min(wanted, PIECE_SIZE, self.size - start)
+        self._seal_into(start, self._piece.begin(size))
+        self._piece.end_at(start, size)
+
+    def _seal_into(self, start: int, out: memoryview) -> None:
+        """Write whole segments to `out`; `start` is the position of the first one in the ciphertext."""
+        first = start // SEALED_SEGMENT_SIZE
+        last = first + (len(out) - 1) // SEALED_SEGMENT_SIZE
         plaintext = memoryview(self._plaintext(first, last))
-        start = first * SEALED_SEGMENT_SIZE
-        size = min((last + 1) * SEALED_SEGMENT_SIZE, self.size) - start
-        out = self._piece.begin(size)
         for index in range(first, last + 1):
             sealed, out = out[:SEALED_SEGMENT_SIZE], out[SEALED_SEGMENT_SIZE:]
             nonce = segment_nonce(self._attempt.nonce_start, index)
@@ -215,7 +253,6 @@ class SealedRun:
             plaintext = plaintext[SEGMENT_SIZE:]
             # INVARIANT: the tag is confirmed before a byte can be returned.
             self._attempt.confirm(index, bytes(sealed[-TAG_SIZE:]))
-        self._piece.end_at(start, size)
 
     def _plaintext(self, first: int, last: int) -> bytes | memoryview:
         """Return the plaintext of consecutive segments.

@@ -30,6 +30,7 @@ class UploadBody(CiphertextReader):
     def __init__(self, run: FixedCiphertext, plaintext: object) -> None:
         super().__init__(run)
         self.failure: Exception | None = None
+        self.on_sending: Callable[[], None] | None = None
         self.plaintext = plaintext
 
     def read(self, size: int | None = -1) -> bytes:
@@ -40,6 +41,11 @@ class UploadBody(CiphertextReader):
             # The transport wraps it; the call unwraps it again.
             self.failure = error
             raise
+
+    def begin_sending(self) -> None:
+        """Take note that the next pass is the one that is sent."""
+        if self.on_sending is not None:
+            self.on_sending()
 
     def signal_transferring(self) -> None:
         self._pass_on("signal_transferring")

@@ -124,9 +124,9 @@ def prepare_part(seam: Seam, call: Call, parameters: dict[str, Any], model: Oper
     else:
         row = IndexRow(number, run.attempt.nonce_start, source.size)
         call.on_success = _recording_indexed(seam, known, parameters, row, _small_ciphertext(run))
-    seam.keep(call, run)
+    call.body = parameters["Body"] = sealed = UploadBody(run, body)
+    seam.keep(call, run, sealed)
     begin_sealing(seam, call, parameters, known.commitment)
-    call.body = parameters["Body"] = UploadBody(run, body)
 
 
 def _small_ciphertext(run: SealedRun) -> bytes | None:

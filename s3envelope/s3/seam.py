@@ -15,7 +15,7 @@ from s3envelope.caches.partition import CacheScope
 from s3envelope.core.measures import Measurable, measure_keyring
 from s3envelope.core.ports import Keyring, MaterialsManager, SpillStore, SystemPorts
 from s3envelope.core.secret import overwrite_cipher_stack
-from s3envelope.engine.kept import KeptBudget
+from s3envelope.engine.kept import KeptPool
 from s3envelope.engine.materials import DefaultMaterialsManager
 from s3envelope.engine.opening import ReadingSessions
 from s3envelope.engine.sealing import SealedRun
@@ -23,6 +23,7 @@ from s3envelope.errors import UnsupportedOperationError
 from s3envelope.formats import names
 from s3envelope.keyrings.succession import SuccessionKeyring
 from s3envelope.s3 import auditing
+from s3envelope.s3.bodies import UploadBody
 from s3envelope.s3.calls import CALL_PARAMETER, CONTEXT_NAME, Call
 from s3envelope.s3.config import EnvelopeConfig
 from s3envelope.s3.copies import copy_object, upload_part_copy
@@ -79,7 +80,9 @@ _LISTINGS = frozenset({"ListObjects", "ListObjectsV2", "ListObjectVersions", "Li
 _WITH_BODY = frozenset({"PutObject", "UploadPart"})
 _PRESIGNABLE = frozenset({"GetObject", "HeadObject"})
 _FIRST_ERROR = 300
-_KEPT_SIZE = 4 << 20
+# Of two parts of 8 MiB: 16.5 MiB of ciphertext.
+_KEPT_SHARE = 33
+_KEPT_PIECES = 2 * _KEPT_SHARE
 
 
 class Seam:
@@ -125,7 +128,8 @@ class Seam:
         self.uploads = UploadRegistry(weakref.proxy(self), states)
         self.spill_store: SpillStore = temporary_spill
         # Over http a body is read for a checksum, to sign it, and to send it; over https once.
-        self.kept = KeptBudget(_KEPT_SIZE if self.endpoint_url.startswith("http:") else 0)
+        self._keeps = self.endpoint_url.startswith("http:")
+        self.kept, self._kept_owner = KeptPool(_KEPT_PIECES, share=_KEPT_SHARE), ports.process_id()
         auditing.tell_configuration(self)
         self._register(client)
 
@@ -163,6 +167,8 @@ class Seam:
         # The least specific name runs last, after the user's handlers for the operation.
         events.register_last("before-parameter-build", self._check_place)
         events.register_last("before-call", self._check_request)
+        if self._keeps:
+            events.register("before-send.s3", self._begin_sending)
         for operation in (*_FINISH, *_LISTINGS):
             events.register(f"after-call.s3.{operation}", self._finish)
 
@@ -233,9 +239,21 @@ class Seam:
             DELETIONS[operation](self, parameters, answer)
         return answer
 
-    def keep(self, call: Call, run: SealedRun) -> None:
+    def keep(self, call: Call, run: SealedRun, body: UploadBody) -> None:
         """Let the body of a call be sealed once for all passes over it, as far as memory goes."""
-        call.cleanups.append(run.keep(self.kept))
+        if not self._keeps:
+            return
+        if self.ports.process_id() != self._kept_owner:
+            # What other threads had of the pool when the process was forked is not given back in the child.
+            self.kept, self._kept_owner = KeptPool(_KEPT_PIECES, share=_KEPT_SHARE), self.ports.process_id()
+        run.keep(self.kept)
+        call.cleanups.append(run.drop)
+        body.on_sending = run.begin_sending
+
+    @staticmethod
+    def _begin_sending(request: Any, **_: Any) -> None:
+        if isinstance(request.body, UploadBody):
+            request.body.begin_sending()
 
     def inner(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Make a call whose parameters and answer are ciphertext.

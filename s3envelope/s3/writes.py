@@ -33,7 +33,7 @@ ENTRIES_PARAMETER = "EncryptionContext"
 PART_SIZE_PARAMETER = "PartSize"
 PLAINTEXT_SIZE_PARAMETER = "S3EnvelopePlaintextSize"
 _EMPTY = b""
-_MOST_AT_ONCE = 1 << 20
+_MOST_AT_ONCE = 1 << 18
 _PLAIN = frozenset({"Bucket", "Key", "Body", "Metadata"})
 _MD5_SIZE = 16
 
@@ -150,8 +150,8 @@ def prepare_put(seam: Seam, call: Call, parameters: dict[str, Any], model: Opera
         new = seam.envelopes.make(name, context, user_metadata, indexed=False)
         attempt = Attempt(seam.ports.random(NONCE_SIZE), source.size, ends_run=True)
         run = SealedRun(source, attempt, new.body_key, run=0, first_segment=0, process_id=seam.ports.process_id)
-        seam.keep(call, run)
         sealed = UploadBody(run, given.content)
+        seam.keep(call, run, sealed)
     new.body_key.wipe()
     begin_sealing(seam, call, parameters, new.body_key.commitment, context)
     call.body = sealed

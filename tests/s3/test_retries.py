@@ -185,13 +185,26 @@ def test_source_when_changed_after_it_was_sealed_and_kept_then_what_was_sealed_i
     proxy, endpoint = proxied("http")
     client, bucket = sealed(endpoint, **_retries("standard", 5)), new_bucket(moto_s3)
     body: Any = ChangingSource(plaintext_of(SIZE), offset=SEGMENT_SIZE + 5)
-    proxy.inject(FAULTS["503"], PUT)
 
     client.put_object(Bucket=bucket, Key="k", Body=body)
 
-    assert len(proxy.requests) == 2
-    assert len(_digests(proxy.requests)) == 1
+    assert len(proxy.requests) == 1
     assert client.get_object(Bucket=bucket, Key="k")["Body"].read() == plaintext_of(SIZE)
+
+
+def test_source_when_changed_after_it_was_kept_and_sent_then_the_retry_is_refused_and_nothing_stored(
+    proxied: Proxied, new_bucket: NewBucket, moto_s3: Endpoint, sealed: ClientFactory
+) -> None:
+    proxy, endpoint = proxied("http")
+    client, bucket = sealed(endpoint, **_retries("standard", 5)), new_bucket(moto_s3)
+    body: Any = ChangingSource(plaintext_of(SIZE), offset=SEGMENT_SIZE + 5)
+    proxy.inject(FAULTS["503"], PUT)
+
+    with pytest.raises(SourceChangedError):
+        client.put_object(Bucket=bucket, Key="k", Body=body)
+
+    assert len(proxy.requests) == 1
+    assert moto_s3.client().list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
 def test_source_when_changed_between_signing_and_sending_then_refused_once_and_nothing_stored(

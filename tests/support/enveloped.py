@@ -8,7 +8,7 @@ from mypy_boto3_s3 import S3Client
 
 import s3envelope
 from s3envelope import Keyring
-from s3envelope.engine.kept import KeptBudget
+from s3envelope.engine.kept import KeptPool
 from s3envelope.testing.streams import PatternStream
 from tests.support.endpoints import Endpoint
 
@@ -57,5 +57,5 @@ def plaintext_of(size: int) -> bytes:
 def keeping_nothing(client: S3Client) -> S3Client:
     """Let a client read its sources in every pass, as it does with bodies that are too large to be kept sealed."""
     seam: Any = client._s3envelope  # type: ignore[attr-defined]
-    seam.kept = KeptBudget(0)
+    seam.kept = KeptPool(0)
     return client
