@@ -41,7 +41,7 @@ def test_cp_when_it_was_killed_goes_on_with_resume(
 
 @pytest.mark.slow
 def test_cp_when_it_was_killed_while_the_upload_began_leaves_none_after_the_next_run(
-    really_behind: Behind, source: Path, states: Path
+    really_behind: Behind, source: Path, states: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["--resume", str(source), really_behind.place.url(KEY)]
 
@@ -52,6 +52,8 @@ def test_cp_when_it_was_killed_while_the_upload_began_leaves_none_after_the_next
     code = really_behind.run(*command)
 
     assert code == 0
+    # Nothing had been sent, so nothing is lost.
+    assert capsys.readouterr().err == ""
     assert objects(really_behind.place) == {KEY: source.read_bytes()}
     assert (unfinished(really_behind.place), states_left(states)) == ([], [])
 

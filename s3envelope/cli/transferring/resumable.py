@@ -146,7 +146,8 @@ class ResumableUploads:
         if upload is None:
             abort(self._client, record)
             entry.clear()
-            if self._conduct.resume:
+            # Where S3 had given no id yet, nothing was sent: there is nothing to tell.
+            if self._conduct.resume and record.upload_id:
                 self._conduct.tell(f"the unfinished upload of {wanted.source} does not fit any more; it begins anew")
             return None
         count = part_count(record)
