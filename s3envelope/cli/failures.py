@@ -21,6 +21,7 @@ _ANSWERS = {
     "InvalidAccessKeyId": "the server does not know the access key; check the credentials",
     "SignatureDoesNotMatch": "the server refuses the signature; check the secret key and the region",
 }
+_SAYS_NOTHING = ("no message", "Access Denied", "Access Denied.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +56,9 @@ def explain(error: BaseException) -> Failure:
 def _of_answer(error: ClientError) -> str:
     answer = error.response.get("Error", {})
     code = str(answer.get("Code", "unknown"))
-    meaning = _ANSWERS.get(code) or answer.get("Message") or "no message"
+    message = str(answer.get("Message") or "no message")
+    meaning = _ANSWERS.get(code, message)
+    if code == "AccessDenied" and message not in _SAYS_NOTHING:
+        # Which action, on what, by which policy.
+        meaning = f"{meaning}: {message}"
     return f"{meaning} ({error.operation_name}: {code})"

@@ -17,7 +17,14 @@ import boto3
 import click
 
 from s3envelope.cli.locations import S3Location, parse_object, parse_s3
-from s3envelope.cli.options import Connection, KeyChoice, connection_options, key_options, read_context
+from s3envelope.cli.options import (
+    Connection,
+    KeyChoice,
+    connection_options,
+    instruction_suffix_option,
+    key_options,
+    read_context,
+)
 from s3envelope.cli.reports import Report, counting
 from s3envelope.errors import ConfigurationError
 from s3envelope.formats import names
@@ -125,7 +132,7 @@ def _read_formats(_: click.Context, option: click.Parameter, value: str | None) 
     type=_FILE,
     help=f"Instead: a PEM file with their RSA key; {_RSA_PASSWORD_VARIABLE} may hold its password.",
 )
-@click.option("--instruction-suffix", default=".instruction", show_default=True, help="Of their instruction files.")
+@instruction_suffix_option
 @click.option(
     "--context",
     metavar="NAME=VALUE",

@@ -164,6 +164,24 @@ def key_options(command: Command) -> Command:
     )
 
 
+def _read_suffix(_: click.Context, option: click.Parameter, value: str) -> str:
+    if not value:
+        raise click.BadParameter("an empty suffix names the object itself", param=option)
+    return value
+
+
+def instruction_suffix_option(command: Command) -> Command:
+    """Add the option that says where the instruction files of the Amazon clients are, as `instruction_suffix`."""
+    return click.option(
+        "--instruction-suffix",
+        metavar="TEXT",
+        default=".instruction",
+        show_default=True,
+        callback=_read_suffix,
+        help="Behind the keys of objects: their instruction files, of the Amazon S3 Encryption Clients.",
+    )(command)
+
+
 def read_context(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
     """Return the entries of repeated `name=value` options; `None` if there are none."""
     entries: dict[str, str] = {}

@@ -18,7 +18,7 @@ from s3envelope.stores.upload_states import DirectoryUploadStates, default_state
 
 @click.group()
 def uploads() -> None:
-    """Uploads of cp and sync that were interrupted and can go on."""
+    """Uploads of cp, mv and sync that were interrupted and can go on."""
 
 
 @uploads.command("list")

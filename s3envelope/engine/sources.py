@@ -84,6 +84,26 @@ class SourceReader:
         return piece
 
 
+class Cursor:
+    """The position in a stream of a known size, for its class to inherit: `seek`, `tell`, `seekable`."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._position = 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move to a byte position, which may be behind the end; reading happens later."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def seekable(self) -> bool:
+        return True
+
+
 def _end_of(stream: SeekableSource) -> int:
     try:
         # Some streams return None from seek(): only tell() is asked.

@@ -134,7 +134,7 @@ def find_source(seam: Seam, reader: Reader, arguments: Mapping[str, Any], operat
     try:
         envelope = Envelope.parse(stored)
     except NotEncryptedError:
-        s3ec = s3ec_copies.source_envelope(seam, reader, where, parameters, answer)
+        s3ec = s3ec_copies.source_envelope(reader, where, parameters, answer)
         if s3ec is not None:
             return Source(reader, where, answer, None, s3ec)
         if seam.config.unencrypted == "refuse":

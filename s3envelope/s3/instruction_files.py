@@ -30,12 +30,12 @@ _MOST_DELETED = 1000
 
 
 def read_instruction_file(
-    seam: Seam, suffix: str, parameters: Mapping[str, Any], *, raw: Callable[[str, dict[str, Any]], Any] | None = None
+    raw: Callable[[str, dict[str, Any]], Any], suffix: str, parameters: Mapping[str, Any]
 ) -> bytes | None:
     """Return the content of the instruction file of an object; `None` if there is none.
 
     Args:
-        raw: Makes a request in ciphertext terms; by default the client's own.
+        raw: Makes a request in ciphertext terms.
         parameters: Of the GET or HEAD of the object. Its version says nothing about the file's: the latest is read.
 
     Raises:
@@ -45,13 +45,13 @@ def read_instruction_file(
     key = f"{parameters['Key']}{suffix}"
     carried = {name: parameters[name] for name in _CARRIED if name in parameters}
     try:
-        answer = (raw or seam.inner)("GetObject", {"Bucket": parameters["Bucket"], "Key": key, **carried})
+        answer = raw("GetObject", {"Bucket": parameters["Bucket"], "Key": key, **carried})
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in _ABSENT:
             return None
         if code in _DENIED:
-            raise _denied(seam, error, key) from error
+            raise _denied(error, key) from error
         raise
     body = answer["Body"]
     try:
@@ -63,13 +63,13 @@ def read_instruction_file(
     return content
 
 
-def _denied(seam: Seam, error: ClientError, key: str) -> ClientError:
+def _denied(error: ClientError, key: str) -> ClientError:
     message = (
         f"the object has no envelope in its metadata, and its instruction file {key!r} may not be read. "
         "S3 answers so too if there is none and s3:ListBucket is not allowed"
     )
-    answer = {**error.response, "Error": {"Code": "AccessDenied", "Message": message}}
-    return seam.error("AccessDenied", answer, "GetObject")
+    answer: Any = {**error.response, "Error": {"Code": "AccessDenied", "Message": message}}
+    return type(error)(answer, "GetObject")
 
 
 def _delete_with_object(seam: Seam, parameters: Mapping[str, Any], answer: dict[str, Any]) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
 from s3envelope.core.ranges import ByteRange
-from s3envelope.engine.sources import read_fully
+from s3envelope.engine.sources import Cursor, read_fully
 from s3envelope.errors import ObjectChangedError
 
 _MOST_IN_MEMORY = 8 << 20
 
 
-class RangeReader:
+class RangeReader(Cursor):
     """A stream over an object, or over part of it.
 
     It reads forward over one answer as long as nobody seeks, and asks again after a seek. Every request is tied to one
@@ -37,8 +36,8 @@ class RangeReader:
         self._parameters = {**parameters, "IfMatch": etag}
         self._is_whole = interval is None
         self._start, end = interval or (0, 0)
-        self._size = end - self._start
-        self._position = self._body_position = 0
+        super().__init__(end - self._start)
+        self._body_position = 0
         self._body: Any = None
         if self._is_whole:
             self._begin()
@@ -65,17 +64,6 @@ class RangeReader:
         if self._position == self._size:
             self.close()
         return piece
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def seekable(self) -> bool:
-        return True
 
     def close(self) -> None:
         """Close the answer that is read from; the stream can be read again."""

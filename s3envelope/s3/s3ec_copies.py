@@ -33,7 +33,7 @@ _CARRIED = ("Bucket", "Key", "SSECustomerAlgorithm", "SSECustomerKey", "SSECusto
 
 
 def source_envelope(
-    seam: Seam, reader: Reader, where: CopySource, parameters: Mapping[str, Any], head: Mapping[str, Any]
+    reader: Reader, where: CopySource, parameters: Mapping[str, Any], head: Mapping[str, Any]
 ) -> S3ecEnvelope | None:
     """Return the description of the source of a copy, if it is of an Amazon format; `head` is the answer to its HEAD.
 
@@ -45,7 +45,7 @@ def source_envelope(
     config = reader.config
 
     def fetch_instruction() -> bytes | None:
-        return read_instruction_file(seam, config.instruction_suffix, parameters, raw=reader.raw)
+        return read_instruction_file(reader.raw, config.instruction_suffix, parameters)
 
     stored = head.get("Metadata") or {}
     if not config.reads_s3ec and not is_marked(stored):
@@ -133,7 +133,7 @@ def refuse_s3ec(seam: Seam, stored: Mapping[str, str], parameters: Mapping[str, 
     """
     is_s3ec = is_marked(stored)
     if seam.config.reads_s3ec and may_be_s3ec(stored) and not is_s3ec:
-        is_s3ec = read_instruction_file(seam, seam.config.instruction_suffix, parameters) is not None
+        is_s3ec = read_instruction_file(seam.inner, seam.config.instruction_suffix, parameters) is not None
     if is_s3ec and may_be_s3ec(stored):
         raise UnsupportedOperationError(
             "rewrap_object is refused: it makes SE1 envelopes, and the object is of an Amazon format. Instead, read "

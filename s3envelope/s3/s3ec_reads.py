@@ -269,7 +269,7 @@ def describe(seam: Seam, parameters: Mapping[str, Any], answer: Answer) -> S3ecE
     config = seam.config
 
     def fetch_instruction() -> bytes | None:
-        return read_instruction_file(seam, config.instruction_suffix, parameters) if config.reads_s3ec else None
+        return read_instruction_file(seam.inner, config.instruction_suffix, parameters) if config.reads_s3ec else None
 
     return describe_stored(answer.metadata, fetch_instruction, is_missing=answer.head.metadata_is_missing)
 
@@ -318,7 +318,7 @@ def _opener(seam: Seam, read: Read, fetch: Fetch) -> S3ecOpener:
         keyring,
         S3ecPolicy(FormatPolicy(config.read_formats), read.expected),
         fetch=fetch,
-        fetch_instruction=lambda: read_instruction_file(seam, config.instruction_suffix, parameters),
+        fetch_instruction=lambda: read_instruction_file(seam.inner, config.instruction_suffix, parameters),
         make_place=lambda stored_size: _place(seam, stored_size),
         audit=seam.audit,
         about=ObjectName(*_place_of(read)),

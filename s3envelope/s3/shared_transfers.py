@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from boto3.s3.transfer import ProgressCallbackInvoker
 from s3transfer.futures import TransferFuture
+from s3transfer.utils import OSUtils
 
 from s3envelope.core.layout import round_up_part_size
 from s3envelope.engine.sources import StreamSource, is_seekable
@@ -20,6 +21,22 @@ from s3envelope.s3.transfers import (
     offer_to_rotation,
     one_message_in_sequence,
 )
+
+# Of a download that is under way, or whose process was killed. boto3's own names look like any other.
+PARTIAL_SUFFIX = ".s3envelope-partial"
+_LONGEST_NAME = 255
+_RANDOM_LENGTH = 9
+
+
+class _NamedPartials(OSUtils):
+    """Names the temporary file of a download so that it can be told from all others."""
+
+    def get_temp_filename(self, filename: str) -> str:
+        folder, name = os.path.split(filename)
+        # File systems count bytes, s3transfer letters.
+        most = _LONGEST_NAME - _RANDOM_LENGTH - len(PARTIAL_SUFFIX)
+        kept = name.encode("utf-8", "ignore")[:most].decode("utf-8", "ignore")
+        return f"{super().get_temp_filename(os.path.join(folder, kept))}{PARTIAL_SUFFIX}"
 
 
 class SharedTransfers:
@@ -38,7 +55,7 @@ class SharedTransfers:
         self._config.max_concurrency = max_concurrency
         self._config.multipart_chunksize = round_up_part_size(self._config.multipart_chunksize)
         one_message_in_sequence(client, self._config)
-        self._manager = EnvelopeTransferManager(client, self._config)
+        self._manager = EnvelopeTransferManager(client, self._config, osutil=_NamedPartials())
 
     @property
     def multipart_threshold(self) -> int:

@@ -1,8 +1,12 @@
-"""`s3envelope cp` when Ctrl-C comes in the middle: no upload, no file and no state is left, and no traceback shown."""
+"""`s3envelope cp` when Ctrl-C comes in the middle: no upload, no file and no state is left, and no traceback shown.
+
+A process that is killed can remove nothing; what a download leaves then can be told by its name.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from contextlib import closing
@@ -10,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from s3envelope.cli.app import run
 from s3envelope.testing.s3_proxy import Latency, Matcher, RecordedRequest, matching
 from tests.cli.commands import COMMAND, Place, environment
 from tests.conftest import ProxyFactory
@@ -33,6 +38,11 @@ DOWNLOADS: dict[str, tuple[int, Matcher]] = {
 }
 
 
+def _is_later_range(request: RecordedRequest) -> bool:
+    # One request at a time: the first range has come and is written.
+    return request.method == "GET" and not request.header("range").startswith("bytes=0-")
+
+
 @pytest.fixture(params=["place", "real_place"])
 def anywhere(request: pytest.FixtureRequest) -> Place:
     """Return a bucket on each of two servers."""
@@ -41,16 +51,21 @@ def anywhere(request: pytest.FixtureRequest) -> Place:
 
 
 def _interrupt(
-    place: Place, make_proxy: ProxyFactory, moment: Matcher, folder: Path, *arguments: str
+    place: Place,
+    make_proxy: ProxyFactory,
+    moment: Matcher,
+    folder: Path,
+    *arguments: str,
+    number: signal.Signals = signal.SIGINT,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run `cp` through a proxy and press Ctrl-C at a request."""
+    """Run `cp` through a proxy and press Ctrl-C at a request, or send another signal."""
     proxy, endpoint = make_proxy(place.endpoint)
     running: list[subprocess.Popen[bytes]] = []
 
     def press(request: RecordedRequest) -> bool:
         if not running or not moment(request):
             return False
-        running.pop().send_signal(signal.SIGINT)
+        running.pop().send_signal(number)
         return True
 
     proxy.inject(Latency(_HELD_SECONDS), press)
@@ -105,6 +120,37 @@ def test_cp_when_interrupted_while_it_downloads_then_no_part_of_a_file_is_left(
     _assert_interrupted(done, anywhere, tmp_path)
     # Where it was faster than the signal, the file is whole.
     assert [path.read_bytes() == body for path in folder.iterdir()] in ([], [True])
+
+
+def test_cp_when_killed_while_it_downloads_then_what_is_left_has_a_name_of_its_own(
+    anywhere: Place, http_proxy: ProxyFactory, tmp_path: Path
+) -> None:
+    body, folder = os.urandom(LARGE), tmp_path / "downloads"
+    folder.mkdir()
+    anywhere.put_sealed(KEY, body)
+    command = ["--jobs", "1", anywhere.url(KEY), str(folder / "target")]
+
+    killed = _interrupt(anywhere, http_proxy, _is_later_range, tmp_path, *command, number=signal.SIGKILL)
+    (left,) = folder.iterdir()
+    partial = left.read_bytes()
+    again = run(["cp", *anywhere.options, *command])
+
+    assert (killed.returncode, again) == (-signal.SIGKILL, 0)
+    assert re.fullmatch(r"target\.[0-9A-Fa-f]{8}\.s3envelope-partial", left.name)
+    assert body.startswith(partial)
+    assert (folder / "target").read_bytes() == body
+    # Another process may be at it: nobody takes it away.
+    assert left.read_bytes() == partial
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "\N{GREEK SMALL LETTER ALPHA}" * 127])
+def test_cp_when_the_name_is_as_long_as_can_be_downloads_the_file(place: Place, name: str, tmp_path: Path) -> None:
+    place.put_sealed(KEY, b"content")
+
+    code = run(["cp", *place.options, place.url(KEY), str(tmp_path / name)])
+
+    assert code == 0
+    assert (tmp_path / name).read_bytes() == b"content"
 
 
 def test_cp_when_interrupted_while_it_prints_then_what_came_is_verified_and_the_code_tells(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import re
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,98 +12,13 @@ from s3envelope.cli.app import run
 from s3envelope.cli.locations import S3Location
 from s3envelope.cli.transferring import transfers
 from s3envelope.cli.transferring.records import Records
-from s3envelope.testing import S3Proxy
-from s3envelope.testing.s3_proxy import ErrorAnswer, Latency, Matcher, RecordedRequest, matching
-from tests.cli.commands import COMMAND, Place, environment, one_line
+from s3envelope.testing.s3_proxy import ErrorAnswer, Latency, RecordedRequest, matching
+from tests.cli.commands import one_line
+from tests.cli.resuming import SECOND_PART, SIZE, Behind, states_left
 from tests.cli.trees import make_tree, objects, tree, unfinished
-from tests.conftest import ProxyFactory
-from tests.support.transferring import part
 
 MIB = 2**20
-# Two parts: the second is small, and is sent once more with the index behind it.
-SIZE = 8 * MIB + 1000
 KEY = "folder/object"
-SECOND_PART = part(2)
-
-
-@pytest.fixture
-def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of upload states of this test."""
-    monkeypatch.setenv("S3ENVELOPE_STATE_DIR", str(tmp_path / "states"))
-    return tmp_path / "states"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Return a file of two parts."""
-    path = tmp_path / "source"
-    path.write_bytes(os.urandom(SIZE))
-    return path
-
-
-def _left(states: Path) -> list[str]:
-    """Return what is kept of unfinished uploads: states of the library, and records of the command."""
-    return [path.name for path in states.rglob("*") if path.is_file() and path.name != "lock"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Behind:
-    """A place behind a proxy: an upload goes on only where it began, so all runs of a test go through one."""
-
-    proxy: S3Proxy
-    place: Place
-
-    def run(self, *arguments: str) -> int:
-        """Run `cp` here."""
-        return run(["cp", *self.place.options, *arguments])
-
-    def signalled(
-        self, number: int, *arguments: str, moment: Matcher = SECOND_PART
-    ) -> subprocess.CompletedProcess[bytes]:
-        """Run `cp` in a process that gets a signal at a request, by default while it sends the second part."""
-        running: list[subprocess.Popen[bytes]] = []
-
-        def press(request: RecordedRequest) -> bool:
-            if not running or not moment(request):
-                return False
-            running.pop().send_signal(number)
-            return True
-
-        self.proxy.inject(Latency(0.5), press)
-        # One request at a time: the first part is done then.
-        command = [*COMMAND, "cp", "--jobs", "1", *self.place.options, *arguments]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment(), start_new_session=True) as process:
-            running.append(process)
-            _, error = process.communicate(timeout=90)
-        assert not running
-        return subprocess.CompletedProcess(command, process.returncode, b"", error)
-
-    def fail_once(self, *arguments: str) -> int:
-        """Run `cp` while the server refuses the second part."""
-        rule = self.proxy.inject(ErrorAnswer(500, "InternalError"), SECOND_PART)
-        code = self.run("--jobs", "1", *arguments)
-        assert rule.hit_count == 1
-        return code
-
-    def take_parts(self) -> set[int]:
-        """Return which parts were sent since the last time."""
-        queries = " ".join(request.query for request in self.proxy.take_requests() if request.method == "PUT")
-        return {int(number) for number in re.findall(r"partNumber=(\d+)", queries)}
-
-
-@pytest.fixture
-def behind(place: Place, http_proxy: ProxyFactory, monkeypatch: pytest.MonkeyPatch) -> Behind:
-    """Return a place on moto behind a proxy, where nothing is tried twice."""
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    proxy, endpoint = http_proxy(place.endpoint)
-    return Behind(proxy, dataclasses.replace(place, endpoint=endpoint))
-
-
-@pytest.fixture
-def really_behind(real_place: Place, http_proxy: ProxyFactory) -> Behind:
-    """Return a place on SeaweedFS behind a proxy."""
-    proxy, endpoint = http_proxy(real_place.endpoint)
-    return Behind(proxy, dataclasses.replace(real_place, endpoint=endpoint))
 
 
 def test_cp_when_it_was_killed_goes_on_with_resume(
@@ -124,12 +36,12 @@ def test_cp_when_it_was_killed_goes_on_with_resume(
     assert "1 of 2 parts exist" in one_line(capsys.readouterr().err)
     assert really_behind.take_parts() == {2}
     assert objects(really_behind.place) == {KEY: source.read_bytes()}
-    assert (unfinished(really_behind.place), _left(states)) == ([], [])
+    assert (unfinished(really_behind.place), states_left(states)) == ([], [])
 
 
 @pytest.mark.slow
 def test_cp_when_it_was_killed_while_the_upload_began_leaves_none_after_the_next_run(
-    really_behind: Behind, source: Path, states: Path
+    really_behind: Behind, source: Path, states: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["--resume", str(source), really_behind.place.url(KEY)]
 
@@ -140,8 +52,10 @@ def test_cp_when_it_was_killed_while_the_upload_began_leaves_none_after_the_next
     code = really_behind.run(*command)
 
     assert code == 0
+    # Nothing had been sent, so nothing is lost.
+    assert capsys.readouterr().err == ""
     assert objects(really_behind.place) == {KEY: source.read_bytes()}
-    assert (unfinished(really_behind.place), _left(states)) == ([], [])
+    assert (unfinished(really_behind.place), states_left(states)) == ([], [])
 
 
 def test_cp_when_interrupted_with_resume_keeps_the_upload_and_says_so(
@@ -162,7 +76,7 @@ def test_cp_when_interrupted_with_resume_keeps_the_upload_and_says_so(
     assert code == 0
     assert 1 not in behind.take_parts()
     assert objects(behind.place) == {KEY: source.read_bytes()}
-    assert (unfinished(behind.place), _left(states)) == ([], [])
+    assert (unfinished(behind.place), states_left(states)) == ([], [])
 
 
 def test_cp_when_it_failed_with_resume_goes_on_and_without_aborts(behind: Behind, source: Path, states: Path) -> None:
@@ -171,7 +85,7 @@ def test_cp_when_it_failed_with_resume_goes_on_and_without_aborts(behind: Behind
     codes = [behind.fail_once("--resume", *command)]
     kept = unfinished(behind.place)
     codes.append(behind.fail_once(*command))
-    aborted = (unfinished(behind.place), [name for name in _left(states) if name.endswith(".json")])
+    aborted = (unfinished(behind.place), [name for name in states_left(states) if name.endswith(".json")])
     behind.take_parts()
     # What is left of the first is aborted by the next that uploads in this way.
     codes.append(behind.run("--resume", *command))
@@ -181,7 +95,7 @@ def test_cp_when_it_failed_with_resume_goes_on_and_without_aborts(behind: Behind
     assert aborted == ([], [])
     assert behind.take_parts() == {1, 2}
     assert objects(behind.place) == {KEY: source.read_bytes()}
-    assert (unfinished(behind.place), _left(states)) == ([], [])
+    assert (unfinished(behind.place), states_left(states)) == ([], [])
 
 
 @pytest.mark.parametrize("change", ["content", "another file", "context"])
@@ -209,7 +123,7 @@ def test_cp_when_something_changed_since_begins_anew_and_leaves_no_upload(
 
     assert code == 0
     assert behind.take_parts() == {1, 2}
-    assert (unfinished(behind.place), _left(states)) == ([], [])
+    assert (unfinished(behind.place), states_left(states)) == ([], [])
     if change != "context":
         assert objects(behind.place) == {KEY: source.read_bytes()}
 
@@ -230,7 +144,7 @@ def test_cp_when_the_file_changes_while_it_is_uploaded_fails_and_leaves_nothing(
     assert code == 1
     assert "SourceChangedError" in one_line(capsys.readouterr().err)
     assert behind.place.keys() == []
-    assert (unfinished(behind.place), _left(states)) == ([], [])
+    assert (unfinished(behind.place), states_left(states)) == ([], [])
 
 
 def test_cp_when_s3_has_aborted_the_upload_begins_anew(behind: Behind, source: Path, states: Path) -> None:
@@ -245,7 +159,7 @@ def test_cp_when_s3_has_aborted_the_upload_begins_anew(behind: Behind, source: P
 
     assert code == 0
     assert objects(behind.place) == {KEY: source.read_bytes()}
-    assert (unfinished(behind.place), _left(states)) == ([], [])
+    assert (unfinished(behind.place), states_left(states)) == ([], [])
 
 
 def test_cp_when_the_target_is_whole_by_now_aborts_what_is_left_of_its_upload(
@@ -258,7 +172,7 @@ def test_cp_when_the_target_is_whole_by_now_aborts_what_is_left_of_its_upload(
     code = behind.run(*command)
 
     assert code == 0
-    assert (unfinished(behind.place), _left(states)) == ([], [])
+    assert (unfinished(behind.place), states_left(states)) == ([], [])
 
 
 def test_cp_when_it_stopped_while_the_upload_was_completed_goes_on(behind: Behind, source: Path, states: Path) -> None:
@@ -272,7 +186,7 @@ def test_cp_when_it_stopped_while_the_upload_was_completed_goes_on(behind: Behin
     assert (failed, code) == (1, 0)
     assert behind.take_parts() == set()
     assert objects(behind.place) == {KEY: source.read_bytes()}
-    assert (unfinished(behind.place), _left(states)) == ([], [])
+    assert (unfinished(behind.place), states_left(states)) == ([], [])
 
 
 def test_cp_when_another_process_uploads_the_same_refuses_to(
@@ -337,7 +251,7 @@ def test_uploads_when_one_was_interrupted_lists_it_and_aborts_it_without_a_key(
     assert f"{source} to {target}" in listed
     assert (others, kept) == ([0, 0], [KEY])
     assert (code, capsys.readouterr().out) == (0, "1 aborted\n")
-    assert (unfinished(behind.place), _left(states)) == ([], [])
+    assert (unfinished(behind.place), states_left(states)) == ([], [])
 
 
 @pytest.mark.slow
@@ -351,7 +265,7 @@ def test_cp_when_a_folder_is_interrupted_leaves_nothing_half_done_and_goes_on_wi
     up, down = [str(tmp_path / "up"), behind.place.url("p")], [behind.place.url("p"), str(tmp_path / "down")]
 
     interrupted = behind.signalled(signal.SIGINT, "--recursive", *up)
-    left = (unfinished(behind.place), _left(states))
+    left = (unfinished(behind.place), states_left(states))
     code = behind.run("--recursive", "--resume", *up)
     behind.run("--recursive", *down)
 
@@ -360,7 +274,7 @@ def test_cp_when_a_folder_is_interrupted_leaves_nothing_half_done_and_goes_on_wi
     assert left == ([], [])
     assert code == 0
     assert tree(tmp_path / "down") == contents
-    assert (unfinished(behind.place), _left(states)) == ([], [])
+    assert (unfinished(behind.place), states_left(states)) == ([], [])
 
 
 @pytest.mark.slow
@@ -378,4 +292,4 @@ def test_cp_when_it_was_killed_without_resume_goes_on_with_a_large_file(
     assert (code, kept) == (0, [KEY])
     assert 1 not in behind.take_parts()
     assert objects(behind.place) == {KEY: source.read_bytes()}
-    assert (unfinished(behind.place), _left(states)) == ([], [])
+    assert (unfinished(behind.place), states_left(states)) == ([], [])

@@ -13,7 +13,8 @@ import pytest
 from s3envelope.cli.app import run
 from s3envelope.testing.s3_proxy import ErrorAnswer, Latency, RecordedRequest, flip_byte, matching
 from tests.cli.commands import COMMAND, Place, environment, one_line
-from tests.cli.trees import make_tree, objects, put_tree, tree
+from tests.cli.resuming import SIZE, Behind, states_left
+from tests.cli.trees import make_tree, objects, put_tree, tree, unfinished
 from tests.conftest import ProxyFactory
 
 KEY = "folder/object"
@@ -169,6 +170,72 @@ def test_mv_when_interrupted_keeps_the_source(
 
     assert (process.returncode, error.decode().strip()) == (130, "s3envelope: interrupted")
     assert tree(tmp_path) == {"file": b"content"}
+
+
+def test_mv_when_it_was_killed_goes_on_with_resume(really_behind: Behind, source: Path, states: Path) -> None:
+    moving, content = dataclasses.replace(really_behind, verb="mv"), source.read_bytes()
+    command = ["--resume", str(source), moving.place.url(KEY)]
+
+    killed = moving.signalled(signal.SIGKILL, *command)
+    kept = (unfinished(moving.place), source.read_bytes() == content)
+    moving.take_parts()
+    code = moving.run(*command)
+
+    assert (killed.returncode, kept) == (-signal.SIGKILL, ([KEY], True))
+    assert code == 0
+    assert moving.take_parts() == {2}
+    assert objects(moving.place) == {KEY: content}
+    assert not source.exists()
+    assert (unfinished(moving.place), states_left(states)) == ([], [])
+
+
+def test_mv_when_it_failed_after_the_upload_compares_and_sends_nothing_again(
+    behind: Behind, source: Path, states: Path
+) -> None:
+    moving, content = dataclasses.replace(behind, verb="mv"), source.read_bytes()
+    command = ["--resume", str(source), moving.place.url(KEY)]
+    moving.proxy.inject(ErrorAnswer(500, "InternalError"), matching(method="GET", contains=KEY))
+    failed = moving.run(*command)
+    was_there = source.exists()
+    moving.take_parts()
+
+    code = moving.run(*command)
+
+    assert (failed, was_there, code) == (1, True, 0)
+    assert [request for request in moving.proxy.take_requests() if request.method in ("PUT", "POST")] == []
+    assert objects(moving.place) == {KEY: content}
+    assert not source.exists()
+    assert (unfinished(moving.place), states_left(states)) == ([], [])
+
+
+def test_mv_when_another_file_of_this_size_is_the_target_sends_this_one(
+    behind: Behind, source: Path, states: Path
+) -> None:
+    moving, content = dataclasses.replace(behind, verb="mv"), source.read_bytes()
+    moving.place.put_sealed(KEY, os.urandom(SIZE))
+
+    code = moving.run("--resume", str(source), moving.place.url(KEY))
+
+    assert code == 0
+    assert moving.take_parts() == {1, 2}
+    assert objects(moving.place) == {KEY: content}
+    assert not source.exists()
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_mv_when_the_target_of_no_upload_has_the_size_replaces_it_before_the_source_goes(
+    behind: Behind, tmp_path: Path, states: Path, *, is_local: bool
+) -> None:
+    moving, target = dataclasses.replace(behind, verb="mv"), tmp_path / "target"
+    moving.place.put_sealed(KEY, b"content")
+    target.write_bytes(b"another")
+    moving.place.put_sealed("target", b"another")
+
+    code = moving.run("--resume", moving.place.url(KEY), str(target) if is_local else moving.place.url("target"))
+
+    assert code == 0
+    assert objects(moving.place) == {"target": b"another" if is_local else b"content"}
+    assert target.read_bytes() == (b"content" if is_local else b"another")
 
 
 def test_mv_when_an_object_of_several_cannot_be_read_keeps_that_one(place: Place, tmp_path: Path) -> None:

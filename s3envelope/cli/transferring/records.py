@@ -121,9 +121,11 @@ class Entry:
 
     def _replace(self, content: bytes) -> None:
         self._file.seek(0)
-        self._file.truncate()
         self._file.write(content)
         self._file.flush()
+        # INVARIANT: only now. A process that is killed between the two must not lose the id of an upload that S3 keeps:
+        # a record gets longer by it, so that nothing of the shorter one is left behind it.
+        self._file.truncate()
         os.fsync(self._file.fileno())
 
 

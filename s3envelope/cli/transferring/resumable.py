@@ -26,6 +26,7 @@ from s3envelope.cli.transferring.records import Entry, Fingerprint, Record, Reco
 from s3envelope.cli.transferring.stopping import Stop, StoppedError
 from s3envelope.core.layout import MAX_PART_NUMBER
 from s3envelope.core.upload_state import UploadState
+from s3envelope.engine.sources import Cursor
 from s3envelope.errors import (
     ConfigurationError,
     DecryptionError,
@@ -146,7 +147,8 @@ class ResumableUploads:
         if upload is None:
             abort(self._client, record)
             entry.clear()
-            if self._conduct.resume:
+            # Where S3 had given no id yet, nothing was sent: there is nothing to tell.
+            if self._conduct.resume and record.upload_id:
                 self._conduct.tell(f"the unfinished upload of {wanted.source} does not fit any more; it begins anew")
             return None
         count = part_count(record)
@@ -267,12 +269,12 @@ class _Upload:
     etags: dict[int, str]
 
 
-class _Section:
+class _Section(Cursor):
     """A section of a file, as the body of a part; ends when the command does."""
 
     def __init__(self, file: io.BufferedReader, start: int, size: int, stop: Stop) -> None:
-        self._file, self._start, self._size, self._stop = file, start, size, stop
-        self._position = 0
+        super().__init__(size)
+        self._file, self._start, self._stop = file, start, stop
 
     def read(self, size: int | None = -1) -> bytes:
         """Return up to `size` bytes, or the rest."""
@@ -282,18 +284,6 @@ class _Section:
         piece = self._file.read(left if size is None or size < 0 else min(size, left))
         self._position += len(piece)
         return piece
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a byte position within the section."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def seekable(self) -> bool:
-        return True
 
 
 def names(record: Record) -> Any:

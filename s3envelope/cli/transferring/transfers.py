@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from s3envelope.cli.transferring.progress import Bar
 from s3envelope.cli.transferring.records import Records
 from s3envelope.cli.transferring.resumable import Conduct, ResumableUploads
 from s3envelope.cli.transferring.stopping import Stop, StoppedError
+from s3envelope.errors import SourceChangedError
 from s3envelope.s3.shared_transfers import SharedTransfers
 
 if TYPE_CHECKING:
@@ -88,10 +90,10 @@ class Transfers:
                 self._bar.advance(job.size)
                 self._discard(job)
                 return Outcome.of(job, "skipped", reason)
-            move = None if self._plain is None else Move(self._client, self._plain, job, self.stop)
-            self._transfer(job)
-            if move is not None:
-                move.finish()
+            if self._plain is None:
+                self._transfer(job)
+            else:
+                self._move(job, self._plain)
             return Outcome.of(job, "done")
         except Exception as error:  # noqa: BLE001  # of one file: it is told, and the others go on
             if self.stop.is_set:
@@ -101,6 +103,19 @@ class Transfers:
     def upload_stream(self, stream: IO[bytes], place: S3Location) -> None:
         """Upload a stream of unknown length."""
         self._wait(self._shared.upload(stream, place.bucket, place.key, self._headers, self._bar.advance))
+
+    def _move(self, job: Job, plain: S3Client) -> None:
+        move = Move(self._client, plain, job, self.stop)
+        # INVARIANT: only an upload. Its proof compares every byte; a copy or a download is proved by having been made.
+        if self._conduct.resume and job.action == "upload" and self._is_whole(job):
+            self._discard(job)
+            # Else another file of this size is there: this one is sent.
+            with suppress(SourceChangedError):
+                move.finish()
+                self._bar.advance(job.size)
+                return
+        self._transfer(job)
+        move.finish()
 
     def _transfer(self, job: Job) -> None:
         source, target = job.source, job.target
@@ -163,7 +178,7 @@ class Transfers:
     def _reason_to_skip(self, job: Job) -> str | None:
         if job.is_needed is not None and not job.is_needed():
             return "unchanged"
-        if self._conduct.resume and self._is_whole(job):
+        if self._conduct.resume and self._plain is None and self._is_whole(job):
             return "the target is whole, and not older"
         return None
 

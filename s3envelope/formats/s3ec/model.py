@@ -28,6 +28,15 @@ class ContentAlgorithm(Enum):
         """Whether a changed body is noticed."""
         return self is not ContentAlgorithm.CBC
 
+    @property
+    def suite(self) -> str:
+        """The name of the algorithm suite in the specification of the Amazon clients."""
+        return {
+            ContentAlgorithm.CBC: "ALG_AES_256_CBC_IV16_NO_KDF",
+            ContentAlgorithm.GCM: "ALG_AES_256_GCM_IV12_TAG16_NO_KDF",
+            ContentAlgorithm.GCM_COMMITTED: "ALG_AES_256_GCM_HKDF_SHA512_COMMIT_KEY",
+        }[self]
+
 
 class WrapAlgorithm(Enum):
     """How the data key is wrapped; the value is what V1 and V2 write. V1 may write nothing for AES and RSA."""
