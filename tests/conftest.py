@@ -16,6 +16,7 @@ import botocore.loaders
 import botocore.session
 import pytest
 
+from s3envelope.testing.local_kms import LocalKms
 from s3envelope.testing.s3_proxy import S3Proxy
 from tests.support import servers
 from tests.support.certificates import TlsFiles, make_tls_files
@@ -180,6 +181,19 @@ def any_s3(request: pytest.FixtureRequest) -> Endpoint:
 def tls(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
     """Return a certificate for loopback and the authority to verify it with."""
     return make_tls_files(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def kms_server() -> Iterator[LocalKms]:
+    """Yield a running KMS, shared by all tests."""
+    with LocalKms() as kms:
+        yield kms
+
+
+@pytest.fixture(scope="session")
+def key_arn(kms_server: LocalKms) -> str:
+    """Return the ARN of a key of the KMS."""
+    return kms_server.create_key()
 
 
 @pytest.fixture

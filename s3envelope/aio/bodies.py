@@ -9,6 +9,8 @@ from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any, NoReturn
 
 from aiobotocore.response import AioStreamingBody
+from aiohttp import ClientPayloadError
+from botocore.exceptions import ResponseStreamingError
 
 from s3envelope.aio.bridge import Bridge
 from s3envelope.errors import ConfigurationError
@@ -20,6 +22,10 @@ from s3envelope.stores.spill import temporary_spill
 _AHEAD_SIZE = 512 << 10
 _SEND_SIZE = 256 << 10
 _STORE_SIZE = 1 << 20
+
+
+class BrokenAnswerError(ResponseStreamingError, ClientPayloadError):  # type: ignore[misc]  # as its module's
+    """An answer that ended before its end: an error for which s3transfer asks again, and for programs aiohttp's."""
 
 
 class BlockingBody:
@@ -44,6 +50,12 @@ class BlockingBody:
         return piece
 
     async def _more(self, wanted: int | None) -> bytes:
+        try:
+            return await self._from_network(wanted)
+        except ClientPayloadError as exc:
+            raise BrokenAnswerError(error=exc) from exc
+
+    async def _from_network(self, wanted: int | None) -> bytes:
         if wanted is None:
             rest: bytes = await self.original.read()
             return rest

@@ -1,13 +1,14 @@
 """upload_file, upload_fileobj, download_file, download_fileobj, copy: as aioboto3 adds them to a client.
 
-They are the synchronous client's, on its transfer manager, in a thread; files are read and written there.
+They are the synchronous client's, with its arguments, on its transfer manager, in a thread; files are read and written
+there. `Fileobj` may also be a stream whose `read` or `write` is to be awaited, or an asynchronous iterable of bytes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,9 @@ from aiobotocore.client import AioBaseClient
 
 from s3envelope.aio.blocking import blocking_view
 from s3envelope.aio.bodies import BlockingSink, BlockingSource, is_async_source
+from s3envelope.aio.bridge import Bridge
 from s3envelope.errors import UnsupportedOperationError
+from s3envelope.s3 import install
 
 _Callback = Callable[[int], Any]
 
@@ -43,100 +46,53 @@ class _Progress:
         await asyncio.gather(*(asyncio.wrap_future(future) for future in self._told))
 
 
-async def _transfer(client: Any, method: str, callback: _Callback | None, *arguments: Any, **options: Any) -> None:
-    progress = _Progress(callback)
-    await client._s3envelope_await(method, *arguments, Callback=progress.callback, **options)
-    await progress.end()
+def _source(stream: Any, bridge: Bridge) -> Any:
+    return BlockingSource(stream, bridge) if is_async_source(stream) else stream
 
 
-async def upload_file(
-    self: Any,
-    Filename: str | os.PathLike[str],  # noqa: N803  # boto3's names
-    Bucket: str,  # noqa: N803
-    Key: str,  # noqa: N803
-    ExtraArgs: Mapping[str, Any] | None = None,  # noqa: N803
-    Callback: _Callback | None = None,  # noqa: N803
-    Config: Any = None,  # noqa: N803
-) -> None:
-    """Upload a file, sealed; see `s3envelope.s3.transfers.upload_file`."""
-    await _transfer(self, "upload_file", Callback, Filename, Bucket, Key, ExtraArgs, Config=Config)
+def _sink(stream: Any, bridge: Bridge) -> Any:
+    is_async = inspect.iscoroutinefunction(getattr(stream, "write", None))
+    return BlockingSink(stream, bridge) if is_async else stream
 
 
-async def upload_fileobj(
-    self: Any,
-    Fileobj: Any,  # noqa: N803
-    Bucket: str,  # noqa: N803
-    Key: str,  # noqa: N803
-    ExtraArgs: Mapping[str, Any] | None = None,  # noqa: N803
-    Callback: _Callback | None = None,  # noqa: N803
-    Config: Any = None,  # noqa: N803
-    Processing: Callable[[bytes], bytes] | None = None,  # noqa: N803
-) -> None:
-    """Upload a binary stream, sealed; also one whose `read` is to be awaited, or an asynchronous iterable of bytes.
-
-    Raises:
-        UnsupportedOperationError: `Processing` is given.
-    """
-    if Processing is not None:
-        raise UnsupportedOperationError(
-            "Processing is refused: what it is given depends on how the parts are cut. Instead, pass a stream that "
-            "gives the processed bytes"
-        )
-    source = BlockingSource(Fileobj, self._s3envelope_blocking.bridge) if is_async_source(Fileobj) else Fileobj
-    await _transfer(self, "upload_fileobj", Callback, source, Bucket, Key, ExtraArgs, Config=Config)
+def _source_client(client: Any, bridge: Bridge) -> Any:
+    if not isinstance(client, AioBaseClient):
+        return client
+    return getattr(client, "_s3envelope_blocking", None) or blocking_view(client, bridge)
 
 
-async def download_file(
-    self: Any,
-    Bucket: str,  # noqa: N803
-    Key: str,  # noqa: N803
-    Filename: str | os.PathLike[str],  # noqa: N803
-    ExtraArgs: Mapping[str, Any] | None = None,  # noqa: N803
-    Callback: _Callback | None = None,  # noqa: N803
-    Config: Any = None,  # noqa: N803
-) -> None:
-    """Download an object to a file, verified; the file has its name only when it is whole."""
-    await _transfer(self, "download_file", Callback, Bucket, Key, Filename, ExtraArgs, Config=Config)
+# What a thread cannot use as it is given: the argument, and what is made of it.
+_ADAPTED: Mapping[str, tuple[str, Callable[[Any, Bridge], Any]]] = {
+    "upload_fileobj": ("Fileobj", _source),
+    "download_fileobj": ("Fileobj", _sink),
+    "copy": ("SourceClient", _source_client),
+}
 
 
-async def download_fileobj(
-    self: Any,
-    Bucket: str,  # noqa: N803
-    Key: str,  # noqa: N803
-    Fileobj: Any,  # noqa: N803
-    ExtraArgs: Mapping[str, Any] | None = None,  # noqa: N803
-    Callback: _Callback | None = None,  # noqa: N803
-    Config: Any = None,  # noqa: N803
-) -> None:
-    """Download an object to a binary stream, verified; also to one whose `write` is to be awaited."""
-    is_async = inspect.iscoroutinefunction(getattr(Fileobj, "write", None))
-    sink = BlockingSink(Fileobj, self._s3envelope_blocking.bridge) if is_async else Fileobj
-    await _transfer(self, "download_fileobj", Callback, Bucket, Key, sink, ExtraArgs, Config=Config)
+def _awaited(name: str, method: Callable[..., None]) -> Callable[..., Any]:
+    """Return a method of the synchronous client as one that is to be awaited."""
+    signature = inspect.signature(method)
 
+    @functools.wraps(method)
+    async def run(self: Any, *args: Any, **kwargs: Any) -> None:
+        # An argument of aioboto3 that boto3 has not.
+        if name == "upload_fileobj" and kwargs.pop("Processing", None) is not None:
+            raise UnsupportedOperationError(
+                "Processing is refused: what it is given depends on how the parts are cut. Instead, pass a stream "
+                "that gives the processed bytes"
+            )
+        given = signature.bind(self, *args, **kwargs).arguments
+        del given["self"]
+        adapted, adapt = _ADAPTED.get(name, ("", None))
+        if adapt is not None and adapted in given:
+            given[adapted] = adapt(given[adapted], self._s3envelope_blocking.bridge)
+        progress = _Progress(given.pop("Callback", None))
+        await self._s3envelope_await(name, **given, Callback=progress.callback)
+        await progress.end()
 
-async def copy(
-    self: Any,
-    CopySource: Mapping[str, str],  # noqa: N803
-    Bucket: str,  # noqa: N803
-    Key: str,  # noqa: N803
-    ExtraArgs: Mapping[str, Any] | None = None,  # noqa: N803
-    Callback: _Callback | None = None,  # noqa: N803
-    SourceClient: Any = None,  # noqa: N803
-    Config: Any = None,  # noqa: N803
-) -> None:
-    """Copy an object; see `s3envelope.s3.managed_copies.copy`. `SourceClient` may be of either kind."""
-    source = SourceClient
-    if isinstance(SourceClient, AioBaseClient):
-        own = getattr(SourceClient, "_s3envelope_blocking", None)
-        source = own or blocking_view(SourceClient, self._s3envelope_blocking.bridge)
-    options = {"SourceClient": source, "Config": Config}
-    await _transfer(self, "copy", Callback, CopySource, Bucket, Key, ExtraArgs, **options)
+    return run
 
 
 TRANSFER_METHODS: Mapping[str, Callable[..., Any]] = {
-    "upload_file": upload_file,
-    "upload_fileobj": upload_fileobj,
-    "download_file": download_file,
-    "download_fileobj": download_fileobj,
-    "copy": copy,
+    name: _awaited(name, method) for name, method in install.TRANSFER_METHODS.items()
 }

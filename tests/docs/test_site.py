@@ -4,6 +4,8 @@ It needs the extra [docs]:
 
     python3 -m venv .venv-docs && .venv-docs/bin/pip install -e '.[test,docs]'
     .venv-docs/bin/pytest -m slow tests/docs/test_site.py
+
+A site that was built before is looked at instead, if `SITE_DIR` names its folder: `.ci/run` so tests what it leaves.
 """
 
 from __future__ import annotations
@@ -54,6 +56,8 @@ class QuietHandler(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the site."""
+    if "SITE_DIR" in os.environ:
+        return Path(os.environ["SITE_DIR"])
     target = tmp_path_factory.mktemp("site")
     done = build(target)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -146,12 +150,13 @@ def test_build_when_a_link_leads_nowhere_fails(tmp_path: Path) -> None:
         there, here = ROOT / source, folder / source
         here.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if there.is_dir() else shutil.copy)(there, here)
-    configuration = folder / ".ci" / "mkdocs.yml"
-    assert build(tmp_path / "good", configuration).returncode == 0
-
     page = folder / "s3envelope" / "spec" / "FAQ.md"
     page.write_text(page.read_text(encoding="utf-8") + "\n[gone](GONE.md)\n", encoding="utf-8")
 
-    done = build(tmp_path / "bad", configuration)
+    done = build(tmp_path / "site", folder / ".ci" / "mkdocs.yml")
+
     assert done.returncode != 0
-    assert "GONE.md" in done.stdout + done.stderr
+    complaints = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("WARNING")]
+    assert complaints
+    # The link is all that is wrong.
+    assert [line for line in complaints if "GONE.md" not in line] == []

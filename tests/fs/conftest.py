@@ -12,19 +12,6 @@ from tests.support.enveloped import NewBucket
 MakeFileSystem = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
-def kms_server() -> Iterator[LocalKms]:
-    """Yield a running KMS, shared by all tests."""
-    with LocalKms() as kms:
-        yield kms
-
-
-@pytest.fixture(scope="session")
-def key_arn(kms_server: LocalKms) -> str:
-    """Return the ARN of a key of the KMS."""
-    return kms_server.create_key()
-
-
 @pytest.fixture
 def kms(kms_server: LocalKms, monkeypatch: pytest.MonkeyPatch) -> LocalKms:
     """Return the KMS with an empty log, found as that of an account."""

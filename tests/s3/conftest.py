@@ -18,19 +18,6 @@ from tests.support.rotating_reads import Reading, readings
 
 
 @pytest.fixture(scope="session")
-def kms_server() -> Iterator[LocalKms]:
-    """Yield a running KMS, shared by all tests."""
-    with LocalKms() as kms:
-        yield kms
-
-
-@pytest.fixture(scope="session")
-def key_arn(kms_server: LocalKms) -> str:
-    """Return the ARN of a key of the KMS."""
-    return kms_server.create_key()
-
-
-@pytest.fixture(scope="session")
 def keyring(kms_server: LocalKms, key_arn: str) -> KmsKeyring:
     """Return a keyring of that key."""
     return KmsKeyring(key_arn, kms_server.client())

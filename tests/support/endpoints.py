@@ -39,7 +39,8 @@ class Endpoint:
         """
         fields: dict[str, Any] = {
             "s3": {"addressing_style": "path"},
-            "retries": {"total_max_attempts": 1},
+            # Named, for not every botocore has this mode by default: in it alone each last attempt is marked as one.
+            "retries": {"mode": "standard", "total_max_attempts": 1},
             "connect_timeout": 10,
             "read_timeout": 60,
             **config,

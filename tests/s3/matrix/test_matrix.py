@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from tests.s3.matrix import (
     versions_scenarios,
     writing_scenarios,
 )
-from tests.s3.matrix.harness import SCHEMES, Side, check, collected, digests_in_heads
+from tests.s3.matrix.harness import SCHEMES, Differs, Side, check, collected, digests_in_heads
 from tests.support.certificates import TlsFiles
 from tests.support.endpoints import Endpoint
 from tests.support.enveloped import CANARY
@@ -92,18 +92,31 @@ class Lane:
     sealed: Desk
 
 
+@pytest.fixture(scope="module")
+def sealed_session(keyring: KmsKeyring) -> boto3.session.Session:
+    """Return the session that makes the enveloped clients."""
+    return s3envelope.Session(keyring=keyring)
+
+
+@pytest.fixture(scope="module")
+def more_differs() -> Mapping[str, Differs]:
+    """Return the differences of another kind of client, beside those that scenarios declare, by scenario."""
+    return {}
+
+
 @pytest.fixture(
     scope="module",
     params=[(server, scheme) for server in SERVER_NAMES for scheme in SCHEMES],
     ids="-".join,
 )
-def lane(request: pytest.FixtureRequest, keyring: KmsKeyring, tls: TlsFiles) -> Iterator[Lane]:
+def lane(request: pytest.FixtureRequest, sealed_session: boto3.session.Session, tls: TlsFiles) -> Iterator[Lane]:
+    """Yield a plain client and an enveloped one."""
     server, scheme = request.param
     endpoint: Endpoint = request.getfixturevalue({"moto": "moto_s3"}.get(server, server))
     with ExitStack() as stack:
-        plain = desk(stack, "plain", boto3.session.Session(), endpoint, tls if scheme == "https" else None)
-        session = s3envelope.Session(keyring=keyring)
-        sealed = desk(stack, "sealed", session, endpoint, tls if scheme == "https" else None)
+        files = tls if scheme == "https" else None
+        plain = desk(stack, "plain", boto3.session.Session(), endpoint, files)
+        sealed = desk(stack, "sealed", sealed_session, endpoint, files)
         yield Lane(server, scheme, plain, sealed)
 
 
@@ -142,9 +155,11 @@ def is_slow(parameters: Mapping[str, Any]) -> bool:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenario_when_run_with_both_clients_gives_the_same_and_shows_no_plaintext(
-    request: pytest.FixtureRequest, lane: Lane, name: str, tmp_path: Path
+    request: pytest.FixtureRequest, lane: Lane, name: str, tmp_path: Path, more_differs: Mapping[str, Differs]
 ) -> None:
     scenario = SCENARIOS[name]
+    if name in more_differs:
+        scenario = replace(scenario, differs=(*scenario.differs, more_differs[name]))
     defect = scenario.defect(lane.server, lane.scheme)
     if defect is not None:
         request.applymarker(pytest.mark.xfail(reason=defect, strict=True))
