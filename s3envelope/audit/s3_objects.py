@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -110,5 +111,6 @@ def stored_anchors(client: AuditBucketClient, bucket: str, prefix: str) -> Itera
     for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
         for version in page.get("Versions", []):
             answer = client.get_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
-            yield io.BytesIO(answer["Body"].read(MOST_ANCHOR))
-            answer["Body"].close()
+            with closing(answer["Body"]) as body:
+                content = body.read(MOST_ANCHOR)
+            yield io.BytesIO(content)

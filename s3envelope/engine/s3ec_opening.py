@@ -16,7 +16,7 @@ from s3envelope.core.ports import AuditSink, ByteSource
 from s3envelope.core.ranges import ByteRange, Extent, check_answer
 from s3envelope.core.secret import SecretBytes
 from s3envelope.engine.opening import Answer, Condition, Fetch, same_version
-from s3envelope.engine.sources import read_fully, skip
+from s3envelope.engine.sources import close_body, read_fully, skip
 from s3envelope.engine.wholes import Place, verify_whole
 from s3envelope.errors import MalformedEnvelopeError, NotEncryptedError, ObjectChangedError, TruncatedObjectError
 from s3envelope.formats.s3ec import bodies, metadata, policy
@@ -219,6 +219,9 @@ class UnverifiedStream:
             self._failure = error
             raise
         self._missing -= wanted
+        if self._missing == 0:
+            # A tag may be left: with a rest, the connection could neither be used again nor be freed.
+            close_body(self._source)
         return self._decryptor.update(ciphertext)
 
     def close(self) -> None:
@@ -275,10 +278,3 @@ def _whole_extent(answer: Answer) -> Extent:
     if answer.head.content_range is not None:
         raise TruncatedObjectError("the answer has a Content-Range although the whole object was asked for")
     return check_answer(answer.head, None)
-
-
-def close_body(body: object) -> None:
-    """Close the body of an answer, if it can be closed."""
-    close = getattr(body, "close", None)
-    if callable(close):
-        close()

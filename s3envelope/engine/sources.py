@@ -134,6 +134,13 @@ def skip(stream: ByteSource, size: int) -> None:
         size -= len(piece)
 
 
+def close_body(body: object) -> None:
+    """Close the body of an answer, if it can be closed. The connection of one that was read to its end stays in use."""
+    close = getattr(body, "close", None)
+    if callable(close):
+        close()
+
+
 def refuse_text(stream: object) -> None:
     """Raise `ConfigurationError` for a text stream."""
     if isinstance(stream, io.TextIOBase):

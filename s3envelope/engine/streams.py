@@ -21,12 +21,14 @@ from s3envelope.core.segments import (
     segment_nonce,
 )
 from s3envelope.engine.buffers import ResultBuffer
-from s3envelope.engine.sources import read_fully
+from s3envelope.engine.sources import close_body, read_fully
 from s3envelope.errors import DecryptionError, SegmentAuthenticationError, TruncatedObjectError
 
 _SKIP_SIZE = 65536
 # How much ciphertext is read at once. More would save little, and keep the allocator busy.
 _AHEAD_SIZE = 4 * SEALED_SEGMENT_SIZE
+# The most that is read without being wanted, so that its connection can be used again.
+_DRAINED_SIZE = 65536
 # The most that is allocated for what was not verified yet; beyond, a buffer grows with what was.
 _RESERVED_SIZE = 64 << 20
 _BLOCK_SIZE = 4 * SEGMENT_SIZE
@@ -67,15 +69,17 @@ class _AnswerBody:
         return self._next(size, needed)
 
     def finish(self) -> None:
-        """Let the transport check its own checksum and length, if nearly all of the body was taken."""
-        # A range asks for 28 bytes more in case the object ends there. Where it does not, they are read all the same:
-        # with a rest, the connection could not be used again. Of a whole object, sent for a range, the rest stays.
+        """Leave nothing to read: with a rest, the connection could neither be used again nor be freed."""
         rest = self._extent.end - self._position
-        if rest <= SEGMENT_OVERHEAD:
-            if rest > len(self._ahead):
-                read_fully(self._source, rest - len(self._ahead))
-            # One more read at the end lets the transport check its own checksum and length.
-            self._source.read(1)
+        if rest > _DRAINED_SIZE:
+            # Of a whole object, sent for a range.
+            close_body(self._source)
+            return
+        # A range asks for 28 bytes more in case the object ends there; at the end of a whole object is its index.
+        if rest > len(self._ahead):
+            read_fully(self._source, rest - len(self._ahead))
+        # One more read at the end lets the transport check its own checksum and length.
+        self._source.read(1)
 
     def _next(self, size: int, needed: int) -> memoryview:
         if len(self._ahead) < size:

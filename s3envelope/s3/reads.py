@@ -12,6 +12,7 @@ from s3envelope.core.envelope import Envelope, is_envelope_name
 from s3envelope.core.occurrences import Occurrence
 from s3envelope.core.ranges import LAST_SEGMENT, AnswerHead, ByteRange
 from s3envelope.engine.opening import Answer, Condition, Fetch, ObjectOpener, OpenedObject, ReadPolicy, same_version
+from s3envelope.engine.sources import close_body
 from s3envelope.errors import NotEncryptedError, ObjectChangedError, UnsupportedOperationError
 from s3envelope.formats import names
 from s3envelope.formats.s3ec.metadata import is_reserved_name
@@ -280,9 +281,8 @@ def _answer(parsed: dict[str, Any], status: int) -> Answer:
 
 
 def _close(answer: Answer | None) -> None:
-    close = getattr(answer.body, "close", None) if answer is not None else None
-    if callable(close):
-        close()
+    if answer is not None:
+        close_body(answer.body)
 
 
 def close_fetched(read: Read) -> None:

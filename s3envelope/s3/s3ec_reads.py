@@ -14,7 +14,8 @@ from s3envelope.core.envelope import is_envelope_name
 from s3envelope.core.occurrences import ObjectName, Occurrence
 from s3envelope.core.ranges import ByteRange, Extent, check_answer
 from s3envelope.engine.opening import Answer, Condition, Fetch, version_of
-from s3envelope.engine.s3ec_opening import S3ecOpener, S3ecPolicy, VerifiedObject, close_body, describe_stored
+from s3envelope.engine.s3ec_opening import S3ecOpener, S3ecPolicy, VerifiedObject, describe_stored
+from s3envelope.engine.sources import close_body
 from s3envelope.engine.wholes import MemoryPlace, Place, SealedFile, WholeReader
 from s3envelope.errors import ConfigurationError, TruncatedObjectError, UnsupportedFormatError
 from s3envelope.formats import names
@@ -200,6 +201,7 @@ def _open_unverified(
     seam.wholes.expect(*_place_of(read))
     interval = _interval(seam, read, seen, total, parsed)
     if interval is None:
+        close_body(seen.answer.body)
         return
     stream = opener.unverified_range(envelope, seen.answer, extent, *interval)
     _tell_open(seam, read, parsed, envelope, stream.close, verified=False)

@@ -54,6 +54,7 @@ def test_data_keys_when_the_key_is_rotated_on_demand_open_as_before_and_after(km
     assert len({one.encrypted[0].hint for one in made}) == 1
 
 
+@pytest.mark.logs_secrets
 def test_new_data_keys_when_the_key_was_rotated_are_under_new_material(kms_server: KmsServer) -> None:
     kms = kms_server.client()
     arn = new_key(kms)
@@ -142,6 +143,7 @@ def _current_material(scene: Scene) -> str:
     return next(str(one["KeyMaterialId"]) for one in answer["Rotations"] if one["KeyMaterialState"] == "CURRENT")
 
 
+@pytest.mark.logs_secrets
 def test_object_when_the_period_has_passed_opens_and_stays_under_the_old_material(scene: Scene) -> None:
     scene.client().put_object(Bucket=scene.bucket, Key="k", Body=BODY)
     before = scene.entry()
@@ -153,6 +155,7 @@ def test_object_when_the_period_has_passed_opens_and_stays_under_the_old_materia
     assert _material_of(scene) != _current_material(scene)
 
 
+@pytest.mark.logs_secrets
 def test_object_when_written_after_the_period_is_under_the_new_material(scene: Scene) -> None:
     first = _current_material(scene)
     scene.clock.seconds += 91 * DAY
@@ -163,6 +166,7 @@ def test_object_when_written_after_the_period_is_under_the_new_material(scene: S
     assert scene.get() == BODY
 
 
+@pytest.mark.logs_secrets
 @pytest.mark.parametrize("edk_only", [True, False])
 def test_rewrap_when_the_key_was_rotated_brings_the_object_under_the_new_material(scene: Scene, edk_only: bool) -> None:
     scene.client().put_object(Bucket=scene.bucket, Key="k", Body=BODY)
