@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BUCKET = "benchmark"
 MIB = 1 << 20
-PLAIN, OURS = "boto3", "s3envelope"
+PLAIN, OURS = KINDS = ("boto3", "s3envelope")
 CREDENTIALS: dict[str, Any] = {
     "aws_access_key_id": "benchmark",
     "aws_secret_access_key": "benchmark",

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cases import FULL, QUICK, Case, Workload
-from benchmarks.clients import OURS, PLAIN, Place, make_client
+from benchmarks.clients import KINDS, OURS, PLAIN, Place, make_client
 from benchmarks.floor import seal_all
 from benchmarks.machine import describe_machine
 from benchmarks.surroundings import isolate, memory_sink, working_folder
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _GIB = 1 << 30
-_KINDS = (PLAIN, OURS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Row:
 
     case: Case
     transport: str
-    samples: dict[str, list[Sample]] = field(default_factory=lambda: {kind: [] for kind in _KINDS})
+    samples: dict[str, list[Sample]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
 
     def figures(self, kind: str) -> tuple[float, float, float]:
         """Return median and quartiles: MB/s, or milliseconds per call."""
@@ -105,7 +104,7 @@ def _run_rounds(rows: Sequence[Row], clients: dict[str, S3Client], plaintext: by
     floor: list[Sample] = []
     for _ in range(round_count):
         for row in rows:
-            for kind in _KINDS:
+            for kind in KINDS:
                 row.samples[kind].append(_measure(partial(_repeat, row.case, clients[kind], kind)))
         floor.append(_measure(partial(seal_all, plaintext)))
     return floor
@@ -115,10 +114,10 @@ def measure(workload: Workload, folder: Path, options: argparse.Namespace, *, ht
     """Measure every case over one transport."""
     with LocalKms() as kms, memory_sink(folder, https=https) as (url, ca_file):
         place = Place(url, kms.endpoint_url, kms.create_key(), ca_file)
-        clients = {kind: make_client(kind, place) for kind in _KINDS}
+        clients = {kind: make_client(kind, place) for kind in KINDS}
         rows = [Row(case, "https" if https else "http") for case in workload.cases()]
         # Not counted: it makes the objects, opens the connections, and touches the memory of the sink.
-        _run_rounds([dataclasses.replace(row, samples={kind: [] for kind in _KINDS}) for row in rows], clients, b"", 1)
+        _run_rounds([dataclasses.replace(row, samples={kind: [] for kind in KINDS}) for row in rows], clients, b"", 1)
         for kind, client in clients.items():
             workload.check(client, kind)
         chosen = [row for row in rows if options.only in row.case.name]
@@ -164,7 +163,7 @@ def _as_json(result: Result) -> list[dict[str, object]]:
             "ratio": row.ratio(),
             "aes_floor_cpu_per_gib": result.floor,
         }
-        for kind in _KINDS:
+        for kind in KINDS:
             entry[kind] = {
                 "wall": [sample.wall for sample in row.samples[kind]],
                 "cpu": [sample.cpu for sample in row.samples[kind]],

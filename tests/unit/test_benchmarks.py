@@ -53,6 +53,24 @@ def test_keys_when_quick_then_the_calls_are_those_of_each_cache(tmp_path: Path) 
     assert printed.count("\n| `") == 3
 
 
+def test_passes_when_counted_then_every_byte_is_sealed_once_over_https() -> None:
+    command = [sys.executable, "-m", "benchmarks.passes", "--size", "1"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=_ROOT, timeout=120).stdout
+
+    rows = {tuple(cells[:2]): cells[2:] for cells in map(_cells, printed.splitlines()[2:])}
+    assert len(rows) == 8
+    for call in ("put_object", "upload_file"):
+        crc32, _, _, aes, copies, sent = rows[f"`{call}`, s3envelope", "https"]
+        assert [cell.split(" ")[0] for cell in (crc32, aes, copies, sent)] == ["1.00"] * 4
+        assert rows[f"`{call}`, boto3", "https"][3] == ""
+        # A body that is kept is sealed once over http as well.
+        assert rows[f"`{call}`, s3envelope", "http"][3].split(" ")[0] == "1.00"
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
 def test_failover_when_quick_then_every_trouble_has_figures(tmp_path: Path) -> None:
     printed, figures = _run("failover", "--quick", "--reads", "2", json_file=tmp_path / "figures.json")
 
