@@ -4,7 +4,7 @@
 
 The functions that touch bodies are wrapped while plain boto3 and s3envelope make the same call. Copies are those of
 `AwsChunkedWrapper`, which botocore sends a body through over https: what is left of a chunk is copied at every cut.
-SHA-256 is not seen where awscrt signs.
+SHA-256 is not seen where awscrt signs; what is written to a file is not counted, nor what is received.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from s3envelope.core.segments import SegmentOpener, SegmentSealer
 from s3envelope.testing.local_kms import LocalKms
 
 _COLUMNS = ("CRC32", "SHA-256", "file", "AES", "copies", "sent")
-_CALLS = ("put_object", "upload_file")
+_CALLS = ("put_object", "upload_file", "get_object", "download_file")
 
 
 class Counts:
@@ -116,13 +116,18 @@ def _count(kind: str, call: str, place: Place, file: Path, size: int) -> Counts:
     client = make_client(kind, place)
     content = file.read_bytes()
     try:
-        # Connections and data keys are there already when it counts.
-        client.put_object(Bucket=BUCKET, Key=kind, Body=b"")
+        # Connections, data keys and the object are there already when it counts.
+        client.put_object(Bucket=BUCKET, Key=kind, Body=content)
         with counting() as counts:
-            if call == "put_object":
-                client.put_object(Bucket=BUCKET, Key=kind, Body=content)
-            else:
-                client.upload_file(str(file), BUCKET, kind)
+            match call:
+                case "put_object":
+                    client.put_object(Bucket=BUCKET, Key=kind, Body=content)
+                case "upload_file":
+                    client.upload_file(str(file), BUCKET, kind)
+                case "get_object":
+                    client.get_object(Bucket=BUCKET, Key=kind)["Body"].read()
+                case _:
+                    client.download_file(BUCKET, kind, f"{file}.read")
         return counts
     finally:
         client.close()

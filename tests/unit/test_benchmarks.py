@@ -58,7 +58,7 @@ def test_passes_when_counted_then_every_byte_is_sealed_once_over_https() -> None
     printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=_ROOT, timeout=120).stdout
 
     rows = {tuple(cells[:2]): cells[2:] for cells in map(_cells, printed.splitlines()[2:])}
-    assert len(rows) == 8
+    assert len(rows) == 16
     for call in ("put_object", "upload_file"):
         crc32, _, _, aes, copies, sent = rows[f"`{call}`, s3envelope", "https"]
         assert [cell.split(" ")[0] for cell in (crc32, aes, copies, sent)] == ["1.00"] * 4
