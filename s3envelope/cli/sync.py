@@ -16,6 +16,7 @@ from s3envelope.cli.transferring.items import Folder, Item, Problem, Tree
 from s3envelope.cli.transferring.outcomes import Job, Outcome
 from s3envelope.cli.transferring.planning import admitted, item_job, problem_outcome, trees
 from s3envelope.cli.transferring.running import Settings, connected, transfer_options
+from s3envelope.s3.shared_transfers import PARTIAL_SUFFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -73,13 +74,17 @@ class _Plan:
         """Yield a job for every file of the source."""
         if not isinstance(self._target, Folder) or self._target.root.exists():
             items = admitted(self._target, self._filters)
-            self._others = {item.name: item for item in items if isinstance(item, Item)}
+            self._others = {item.name: item for item in items if isinstance(item, Item) and not self._is_partial(item)}
         for item in admitted(self._source, self._filters):
             if isinstance(item, Problem):
                 self._source_is_whole &= not item.is_failure
                 yield problem_outcome(self._source, self._target, item)
             else:
                 yield self._job(item)
+
+    def _is_partial(self, item: Item) -> bool:
+        # A download of another process may be at it.
+        return isinstance(self._target, Folder) and item.name.endswith(PARTIAL_SUFFIX)
 
     def _job(self, item: Item) -> Job | Outcome:
         job = item_job(item, self._target)

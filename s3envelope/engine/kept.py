@@ -10,15 +10,17 @@ from s3envelope.core.segments import NONCE_SIZE, SEALED_SEGMENT_SIZE, SEGMENT_SI
 PIECE_COUNT = 4
 PIECE_SIZE = PIECE_COUNT * SEALED_SEGMENT_SIZE
 _TURNS = 2
-_PATIENCE = 1.0
+_PATIENCE = 0.25
+# Of a body, in pieces, that takes no turn: 2 MiB.
+_LITTLE = 8
 
 
 class KeptPool:
     """Buffers of one piece each. They are made when they are needed first, and then used again and again.
 
-    Bodies take turns until they are sent: if all of them began at once, the buffers would suffice for a part of each,
-    and the rest would be sealed in every pass. A body waits a second at most, and never while others are sent: that
-    waits for a network, and two others for nothing but the processor.
+    Large bodies take turns until they are sent: if all of them began at once, the buffers would suffice for a part of
+    each, and the rest would be sealed in every pass. Nobody waits for one that is being sent, nor longer than a quarter
+    of a second: others may have slow sources.
 
     Args:
         count: The most buffers there may be; 0 keeps nothing.
@@ -66,12 +68,14 @@ class Kept:
 
     Args:
         pool: Where their buffers come from.
+        size: Of the body, in bytes.
     """
 
-    def __init__(self, pool: KeptPool) -> None:
+    def __init__(self, pool: KeptPool, size: int) -> None:
         self._pool = pool
         self._pieces: dict[int, memoryview] = {}
-        self._has_begun = self._has_turn = self._is_sent = False
+        self._has_begun = size <= _LITTLE * PIECE_SIZE
+        self._has_turn = self._is_full = self._is_sent = False
 
     def begin(self) -> None:
         """Wait until it is this body's turn, if it has not begun."""
@@ -81,7 +85,7 @@ class Kept:
 
     def begin_sending(self) -> None:
         """From now on pieces are given up as they are read, and no new ones kept."""
-        self._is_sent = self._has_begun = True
+        self._is_sent = self._is_full = self._has_begun = True
         self._end_turn()
 
     def piece(self, number: int) -> memoryview | None:
@@ -90,8 +94,12 @@ class Kept:
 
     def new_buffer(self) -> memoryview | None:
         """Return a buffer to seal a piece into, if there is one; `add` it or `give_up` it."""
-        may_have_one = not self._is_sent and len(self._pieces) < self._pool.share
-        return self._pool.take() if may_have_one else None
+        if self._is_full:
+            return None
+        buffer = self._pool.take() if len(self._pieces) < self._pool.share else None
+        # Of what comes later nothing is kept: a source that is read again is read on from one place.
+        self._is_full = buffer is None
+        return buffer
 
     def add(self, number: int, piece: memoryview) -> None:
         """Keep a piece that is whole."""
@@ -111,7 +119,7 @@ class Kept:
         """Give everything back; a second call does nothing."""
         self._end_turn()
         pieces, self._pieces = self._pieces, {}
-        self._is_sent = True
+        self._is_full = True
         self._pool.give_back(list(pieces.values()))
 
     def _end_turn(self) -> None:

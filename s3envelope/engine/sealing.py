@@ -139,7 +139,7 @@ class SealedRun:
         Later passes do not read the source, but take its reports of progress along.
         """
         with self._lock:
-            self._kept = Kept(pool)
+            self._kept = Kept(pool, self.size)
 
     def begin_sending(self) -> None:
         """Take note that the next pass is the one that is sent."""
@@ -161,23 +161,20 @@ class SealedRun:
             SourceChangedError: The source gives other or fewer bytes than before; none of them is returned.
             UnsupportedOperationError: This is another process than the one that began the upload.
         """
-        if size > PIECE_SIZE and self._kept is None:
-            size = _BLOCK_SIZE
-        end = min(position + size, self.size)
-        if position >= end:
+        if size <= 0 or position >= self.size:
             return b""
         with self._lock:
             self._check_usable()
-            if self._kept is None:
-                return self._read(position, end)
-            return self._read_kept(self._kept, position, end)
+            if self._kept is not None:
+                return self._read_kept(self._kept, position, min(position + size, self.size))
+            return self._read(position, min(position + (size if size <= PIECE_SIZE else _BLOCK_SIZE), self.size))
 
     def _read(self, position: int, end: int) -> bytes:
-        """Return ciphertext up to `end`; of more than a piece, what is at hand: it is still in the CPU's cache."""
+        """Return ciphertext up to `end`, at most a piece away."""
         piece = self._piece
         if not piece.start <= position < piece.end:
             self._seal(position, end)
-        if end <= piece.end or end - position > PIECE_SIZE:
+        if end <= piece.end:
             return piece.copy(position, end)
         begun = piece.view(position, end)
         # The next piece is sealed elsewhere: what was begun is not copied twice.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
+from s3envelope.core.index import MAX_INDEX_SIZE
 from s3envelope.core.kdf import BodyKey
 from s3envelope.core.layout import Segment, run_size
 from s3envelope.core.ports import ByteSource
@@ -28,7 +29,6 @@ _SKIP_SIZE = 65536
 # How much ciphertext is read at once. More would save little, and keep the allocator busy.
 _AHEAD_SIZE = 4 * SEALED_SEGMENT_SIZE
 # The most that is read without being wanted, so that its connection can be used again.
-_DRAINED_SIZE = 65536
 # The most that is allocated for what was not verified yet; beyond, a buffer grows with what was.
 _RESERVED_SIZE = 64 << 20
 _BLOCK_SIZE = 4 * SEGMENT_SIZE
@@ -71,7 +71,7 @@ class _AnswerBody:
     def finish(self) -> None:
         """Leave nothing to read: with a rest, the connection could neither be used again nor be freed."""
         rest = self._extent.end - self._position
-        if rest > _DRAINED_SIZE:
+        if rest > MAX_INDEX_SIZE:
             # Of a whole object, sent for a range.
             close_body(self._source)
             return

@@ -222,6 +222,49 @@ def test_mv_when_another_file_of_this_size_is_the_target_sends_this_one(
     assert not source.exists()
 
 
+def test_mv_when_another_file_of_this_size_is_the_target_keeps_what_an_earlier_run_sent(
+    behind: Behind, source: Path, states: Path
+) -> None:
+    moving, content = dataclasses.replace(behind, verb="mv"), source.read_bytes()
+    command = ["--resume", str(source), moving.place.url(KEY)]
+    moving.place.put_sealed(KEY, os.urandom(SIZE))
+    assert moving.fail_once(*command) == 1
+    moving.take_parts()
+
+    code = moving.run(*command)
+
+    assert code == 0
+    assert moving.take_parts() == {2}
+    assert objects(moving.place) == {KEY: content}
+    assert (unfinished(moving.place), states_left(states)) == ([], [])
+
+
+def test_mv_when_the_target_is_the_same_in_clear_seals_it(
+    behind: Behind, source: Path, states: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3ENVELOPE_UNENCRYPTED", "allow")
+    moving, content = dataclasses.replace(behind, verb="mv"), source.read_bytes()
+    moving.place.put_plain(KEY, content)
+
+    code = moving.run("--resume", str(source), moving.place.url(KEY))
+
+    assert code == 0
+    assert content not in moving.place.stored(KEY)[0]
+    assert objects(moving.place) == {KEY: content}
+    assert not source.exists()
+
+
+def test_mv_when_the_target_has_another_context_seals_it_anew(behind: Behind, source: Path, states: Path) -> None:
+    moving, content = dataclasses.replace(behind, verb="mv"), source.read_bytes()
+    moving.place.put_sealed(KEY, content, context={"tenant": "a"})
+
+    code = moving.run("--resume", "--context", "tenant=b", str(source), moving.place.url(KEY))
+
+    assert code == 0
+    assert moving.take_parts() == {1, 2}
+    assert not source.exists()
+
+
 @pytest.mark.parametrize("is_local", [True, False])
 def test_mv_when_the_target_of_no_upload_has_the_size_replaces_it_before_the_source_goes(
     behind: Behind, tmp_path: Path, states: Path, *, is_local: bool

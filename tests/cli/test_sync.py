@@ -166,6 +166,18 @@ def test_sync_when_told_to_deletes_what_only_the_target_has_and_is_not_excluded(
     assert sorted(target) == ["both", "keep.log"]
 
 
+def test_sync_when_told_to_delete_leaves_what_another_process_may_be_downloading(place: Place, tmp_path: Path) -> None:
+    put_tree(place, "p/", {"a": b"content"})
+    partial = "b.0123abcd.s3envelope-partial"
+    (tmp_path / partial).write_bytes(b"half")
+    (tmp_path / "old").write_bytes(b"old")
+
+    code = run(["sync", "--delete", *place.options, place.url("p"), str(tmp_path)])
+
+    assert code == 0
+    assert tree(tmp_path) == {"a": b"content", partial: b"half"}
+
+
 def test_sync_when_not_told_to_deletes_nothing(place: Place, tmp_path: Path) -> None:
     put_tree(place, "p/", {"extra": b"content"})
 

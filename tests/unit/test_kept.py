@@ -19,6 +19,8 @@ from tests.support.objects import SEALED, SEGMENT, new_body_key, sealed_run
 KEY = new_body_key()
 PLAINTEXT = random.Random(2).randbytes(3 * PIECE_COUNT * SEGMENT + 2 * SEGMENT + 100)
 EXPECTED = CiphertextReader(sealed_run(PLAINTEXT, KEY)).read()
+LARGE = random.Random(4).randbytes(9 * PIECE_COUNT * SEGMENT)
+EXPECTED_LARGE = CiphertextReader(sealed_run(LARGE, KEY)).read()
 COUNTS = [0, 1, 2, 3, 4, 100]
 
 
@@ -226,9 +228,35 @@ def test_pool_when_used_by_many_threads_then_no_buffer_belongs_to_two() -> None:
     assert _free(pool) == 3
 
 
+def test_pool_when_buffers_come_back_late_then_only_the_beginning_of_a_body_is_kept() -> None:
+    pool, source = KeptPool(2), MemorySource(PLAINTEXT)
+    run = sealed_run(StreamSource(source), KEY)
+    run.keep(pool)
+    taken = pool.take()
+    assert taken is not None
+    reader = CiphertextReader(run)
+    reader.read(2 * PIECE_SIZE)
+    reader.read(PIECE_SIZE)
+    pool.give_back([taken])
+
+    place = reader.tell()
+    assert reader.read() == EXPECTED[place:]
+
+    # The one that came back was not taken for a later piece.
+    assert _free(pool) == 1
+
+
+def test_body_when_it_is_little_then_it_waits_for_no_turn() -> None:
+    pool = KeptPool(100, turns=0, patience=600)
+    run = sealed_run(PLAINTEXT, KEY)
+    run.keep(pool)
+
+    assert CiphertextReader(run).read() == EXPECTED
+
+
 def test_turn_when_others_are_prepared_then_it_comes_when_one_of_them_is_sent() -> None:
     pool = KeptPool(100, turns=1, patience=600)
-    first, second = (sealed_run(PLAINTEXT, KEY) for _ in range(2))
+    first, second = (sealed_run(LARGE, KEY) for _ in range(2))
     for run in (first, second):
         run.keep(pool)
     CiphertextReader(first).read(1)
@@ -240,16 +268,16 @@ def test_turn_when_others_are_prepared_then_it_comes_when_one_of_them_is_sent() 
     first.begin_sending()
     thread.join()
 
-    assert read == [EXPECTED]
+    assert read == [EXPECTED_LARGE]
 
 
 @pytest.mark.parametrize("end", ["drop", "begin_sending"])
 def test_turn_when_it_does_not_come_then_the_body_is_read_without_one(end: str) -> None:
     pool = KeptPool(100, turns=1, patience=0)
-    first, second = (sealed_run(PLAINTEXT, KEY) for _ in range(2))
+    first, second = (sealed_run(LARGE, KEY) for _ in range(2))
     for run in (first, second):
         run.keep(pool)
-        assert CiphertextReader(run).read() == EXPECTED
+        assert CiphertextReader(run).read() == EXPECTED_LARGE
 
     # What had no turn ends none.
     getattr(second, end)()

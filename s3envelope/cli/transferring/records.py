@@ -121,8 +121,8 @@ class Entry:
 
     def _replace(self, content: bytes) -> None:
         self._file.seek(0)
+        # INVARIANT: one write, for the file has no buffer of its own: what is half written is no record.
         self._file.write(content)
-        self._file.flush()
         # INVARIANT: only now. A process that is killed between the two must not lose the id of an upload that S3 keeps:
         # a record gets longer by it, so that nothing of the shorter one is left behind it.
         self._file.truncate()
@@ -183,7 +183,9 @@ class Records:
     def _opened(self, path: Path) -> Iterator[Entry | None]:
         self.prepare()
         try:
-            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b")
+            file = os.fdopen(
+                os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+b", buffering=0
+            )
         except OSError as error:
             raise ConfigurationError(f"the state folder {self._folder} cannot be used: {error.strerror}") from error
         with file:

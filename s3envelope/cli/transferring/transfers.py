@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.futures import TransferFuture
 
 from s3envelope.cli.locations import S3Location
@@ -20,7 +21,7 @@ from s3envelope.cli.transferring.progress import Bar
 from s3envelope.cli.transferring.records import Records
 from s3envelope.cli.transferring.resumable import Conduct, ResumableUploads
 from s3envelope.cli.transferring.stopping import Stop, StoppedError
-from s3envelope.errors import SourceChangedError
+from s3envelope.errors import DecryptionError, EnvelopeError, KeyringError, S3EnvelopeError, SourceChangedError
 from s3envelope.s3.shared_transfers import SharedTransfers
 
 if TYPE_CHECKING:
@@ -107,15 +108,23 @@ class Transfers:
     def _move(self, job: Job, plain: S3Client) -> None:
         move = Move(self._client, plain, job, self.stop)
         # INVARIANT: only an upload. Its proof compares every byte; a copy or a download is proved by having been made.
-        if self._conduct.resume and job.action == "upload" and self._is_whole(job):
-            self._discard(job)
-            # Else another file of this size is there: this one is sent.
-            with suppress(SourceChangedError):
+        if self._conduct.resume and job.action == "upload" and self._is_whole(job) and self._is_sealed(job.target):
+            # Else another file of this size is there, or what this run would have sealed otherwise: this one is sent.
+            with suppress(SourceChangedError, EnvelopeError, DecryptionError, KeyringError):
                 move.finish()
+                self._discard(job)
                 self._bar.advance(job.size)
                 return
         self._transfer(job)
         move.finish()
+
+    def _is_sealed(self, target: Path | S3Location) -> bool:
+        """Tell whether an object is in the format that this run writes: others may be readable, and in clear."""
+        try:
+            described = self._client.describe_envelope(Bucket=target.bucket, Key=target.key)  # type: ignore[union-attr,attr-defined]
+        except (S3EnvelopeError, ClientError, BotoCoreError):
+            return False
+        return bool(described.format == "SE1")
 
     def _transfer(self, job: Job) -> None:
         source, target = job.source, job.target
