@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from s3envelope.audit.anchor_keys import Ed25519AnchorKey, Ed25519AnchorVerifier, KmsAnchorKey, KmsAnchorMac
 from s3envelope.audit.anchor_stores import FileAnchorStore, StreamAnchorStore
-from s3envelope.audit.anchors import Anchor, Anchoring, open_anchor, seal_anchor
+from s3envelope.audit.anchors import MOST_ANCHOR, Anchor, Anchoring, open_anchor, seal_anchor
 from s3envelope.audit.chain import Finding, Head
 from s3envelope.audit.json_lines import JsonLinesAuditSink
 from s3envelope.audit.s3_objects import LockedPlace, Retention, S3AnchorStore, stored_anchors
@@ -25,6 +25,7 @@ from tests.contract.kms_servers import moto
 from tests.support.auditing import event, examine_bytes, lines
 from tests.support.endpoints import Endpoint
 from tests.support.objects import FakeClock, FakeProcess, fake_ports
+from tests.support.open_answers import noted_answers
 
 HEAD = Head("a" * 32, 7, "b" * 64)
 ANCHOR = Anchor(HEAD, "2027-01-15T12:00:00.000000Z", "key")
@@ -253,6 +254,20 @@ def test_anchors_in_s3_when_a_newer_version_hides_them_are_read_all_the_same(
     assert mode == "COMPLIANCE"
     assert ANCHOR in found
     assert [item.kind for item in found if isinstance(item, Finding)] == [BAD_ANCHOR]
+    client.close()
+
+
+def test_anchor_in_s3_when_it_is_too_long_leaves_no_answer_open_while_it_is_looked_at(moto_s3: Endpoint) -> None:
+    client = moto_s3.client()
+    client.create_bucket(Bucket="anchors-too-long")
+    client.put_object(Bucket="anchors-too-long", Key="a", Body=bytes(1 << 20))
+
+    with noted_answers() as answers:
+        anchors = stored_anchors(client, "anchors-too-long", "a")
+        content = next(anchors).read()
+
+        assert content == bytes(MOST_ANCHOR)
+        assert answers.left_open() == []
     client.close()
 
 

@@ -70,6 +70,7 @@ def test_detector_when_a_secret_is_spelled_in_any_way_finds_it(spelled: Callable
     assert not secrets.found_in(f"line with {spelled(bytes(reversed(SECRET)))} in it")
 
 
+@pytest.mark.logs_secrets
 def test_detector_when_anybody_logs_a_secret_finds_it_in_message_arguments_extra_and_traceback(watch: LogWatch) -> None:
     logger, secret = logging.getLogger("s3envelope.tests"), SecretBytes(SECRET)
     logger.debug("nothing: %r", secret)
@@ -90,6 +91,7 @@ def test_detector_when_anybody_logs_a_secret_finds_it_in_message_arguments_extra
     assert any("traceback\nTraceback" in line for line in found)
 
 
+@pytest.mark.logs_secrets
 def test_detector_when_a_plain_kms_client_logs_finds_the_data_key(watch: LogWatch, kms: LocalKms, key_arn: str) -> None:
     answer = kms.client().generate_data_key(KeyId=key_arn, KeySpec="AES_256")
     assert watch.leaks() == []

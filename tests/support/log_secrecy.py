@@ -5,8 +5,8 @@
 Looked for is the content of every `SecretBytes` that came into being in the process since it began, which every data
 key, object key, derived key, cache key and master key passes through, and the canary in the plaintexts of the tests: as
 it is, in `repr`, in hexadecimal, in base64 at any alignment and in both alphabets, and as a list of numbers. The first
-12 characters of a spelling are enough. What other processes log is not seen. A test whose own plain client logs a key
-is marked `logs_secrets`.
+12 characters of a spelling are enough. What other processes log is not seen. A test that logs a key itself, or
+whose own plain client does, is marked `logs_secrets`.
 """
 
 from __future__ import annotations

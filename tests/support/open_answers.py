@@ -38,6 +38,11 @@ class Answers:
         """Return status, size and range of each answer whose connection is neither in its pool nor closed."""
         return [_description(answer) for answer in self._seen if _is_open(answer)]
 
+    def close(self) -> None:
+        """Close those that are left open."""
+        for answer in filter(_is_open, self._seen):
+            answer.close()
+
     def closed_early(self) -> list[str]:
         """Return the same of each answer that was not read to its end, whose connection is closed for that reason."""
         return [_description(one) for one in self._seen if one.connection is not None and not _is_open(one)]

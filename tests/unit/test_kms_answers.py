@@ -103,12 +103,6 @@ def kms() -> Iterator[LocalKms]:
         yield running
 
 
-@pytest.fixture
-def debug_log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.DEBUG)
-    return caplog
-
-
 def _spellings(secret: bytes) -> list[str]:
     """Return how bytes may stand in a log: base64 at every offset, hex, and as Python prints them."""
     inner = [base64.b64encode(bytes(offset) + secret).decode()[4 if offset else 0 : 40] for offset in range(3)]
@@ -120,44 +114,42 @@ def _assert_no_trace(log: pytest.LogCaptureFixture, secret: bytes) -> None:
     assert [spelling for spelling in _spellings(secret) if spelling in text] == []
 
 
-def test_log_when_a_data_key_is_generated_then_it_is_not_in_it(
-    kms: LocalKms, debug_log: pytest.LogCaptureFixture
-) -> None:
+def test_log_when_a_data_key_is_generated_then_it_is_not_in_it(kms: LocalKms, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
     data_key = KmsKeyring(kms.create_key(), kms.client()).generate_data_key(CONTEXT)
 
-    assert "GenerateDataKey" in debug_log.text
-    assert "CiphertextBlob" in debug_log.text
-    _assert_no_trace(debug_log, bytes(data_key.plaintext.view()))
+    assert "GenerateDataKey" in caplog.text
+    assert "CiphertextBlob" in caplog.text
+    _assert_no_trace(caplog, bytes(data_key.plaintext.view()))
 
 
-def test_log_when_a_data_key_is_decrypted_then_it_is_not_in_it(
-    kms: LocalKms, debug_log: pytest.LogCaptureFixture
-) -> None:
+def test_log_when_a_data_key_is_decrypted_then_it_is_not_in_it(kms: LocalKms, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
     keyring = KmsKeyring(kms.create_key(), kms.client())
     data_key = keyring.generate_data_key(CONTEXT)
-    debug_log.clear()
+    caplog.clear()
 
     ((_, plaintext),) = keyring.decrypt_data_keys(data_key.encrypted, CONTEXT)
 
     assert plaintext == data_key.plaintext
-    assert "Decrypt" in debug_log.text
-    _assert_no_trace(debug_log, bytes(plaintext.view()))
+    assert "Decrypt" in caplog.text
+    _assert_no_trace(caplog, bytes(plaintext.view()))
 
 
-def test_log_when_a_data_key_is_encrypted_then_it_is_not_in_it(
-    kms: LocalKms, debug_log: pytest.LogCaptureFixture
-) -> None:
+def test_log_when_a_data_key_is_encrypted_then_it_is_not_in_it(kms: LocalKms, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
     secret = bytes(range(100, 132))
 
     KmsKeyring(kms.create_key(), kms.client()).encrypt_data_key(SecretBytes(secret), CONTEXT)
 
-    assert "Encrypt" in debug_log.text
-    _assert_no_trace(debug_log, secret)
+    assert "Encrypt" in caplog.text
+    _assert_no_trace(caplog, secret)
 
 
 def test_log_when_a_retried_call_fails_then_the_data_key_is_not_in_it(
-    kms: LocalKms, debug_log: pytest.LogCaptureFixture
+    kms: LocalKms, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     secret = bytes(range(100, 132))
     keyring = KmsKeyring(kms.create_key(), kms.client(max_attempts=2))
     kms.faults.reset("Encrypt", count=1)
@@ -165,12 +157,13 @@ def test_log_when_a_retried_call_fails_then_the_data_key_is_not_in_it(
     keyring.encrypt_data_key(SecretBytes(secret), CONTEXT)
 
     assert kms.faults.pending_count == 0
-    _assert_no_trace(debug_log, secret)
+    _assert_no_trace(caplog, secret)
 
 
 def test_client_when_the_user_calls_it_too_then_the_answers_are_as_ever(
-    kms: LocalKms, debug_log: pytest.LogCaptureFixture
+    kms: LocalKms, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     arn, client = kms.create_key(), kms.client()
     keyring = KmsKeyring(arn, client)
     keyring.generate_data_key(CONTEXT)
@@ -184,7 +177,7 @@ def test_client_when_the_user_calls_it_too_then_the_answers_are_as_ever(
     assert client.decrypt(CiphertextBlob=encrypted["CiphertextBlob"])["Plaintext"] == b"the user's own"
     # The user's own calls are the user's own business: this also shows that the search above finds what is there.
     with pytest.raises(AssertionError):
-        _assert_no_trace(debug_log, generated["Plaintext"])
+        _assert_no_trace(caplog, generated["Plaintext"])
 
 
 def test_client_when_many_keyrings_share_it_then_it_is_guarded_once(kms: LocalKms) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import ProxyFactory
 from tests.support.endpoints import Endpoint
 from tests.support.enveloped import CANARY, ClientFactory, NewBucket
+from tests.support.open_answers import noted_answers
 from tests.support.transferring import Transferring, busy_threads, unnamed_files
 
 
@@ -28,9 +29,14 @@ def nothing_stays_open() -> Iterator[None]:
 
 
 @pytest.fixture
-def forgotten_sockets() -> Iterator[None]:
-    """Close after the test what it left to the garbage collector, so that no other test is told of it."""
-    yield
+def closed_after() -> Iterator[None]:
+    """Close after the test what s3transfer leaves to the garbage collector, so that no other test is told of it.
+
+    Answers first: which of the objects around a socket is freed first, and whether that closes it, is left to chance.
+    """
+    with noted_answers() as answers:
+        yield
+        answers.close()
     gc.collect()
 
 

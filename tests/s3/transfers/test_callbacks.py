@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.usefixtures("forgotten_sockets"),
+    pytest.mark.usefixtures("closed_after"),
 ]
 SIZES = pytest.mark.parametrize("size", [SMALL, LARGE])
 

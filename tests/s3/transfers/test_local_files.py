@@ -79,7 +79,7 @@ def _no_file_larger_than(size: int) -> Iterator[None]:
 @pytest.mark.skipif(os.name != "posix", reason="limits of processes are POSIX's")
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.usefixtures("forgotten_sockets")
+@pytest.mark.usefixtures("closed_after")
 @pytest.mark.parametrize("use_threads", [True, False])
 @SIZES
 def test_download_when_the_disk_is_full_then_the_error_of_the_system_and_nothing_is_left(

@@ -26,7 +26,7 @@ pytestmark = [
     # A transfer forgets the answer that broke off, and leaves its socket to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.usefixtures("forgotten_sockets"),
+    pytest.mark.usefixtures("closed_after"),
 ]
 Transfer = Callable[["S3Client", str, Path], object]
 PUT, GET = matching(method="PUT", contains="/up"), matching(method="GET")
