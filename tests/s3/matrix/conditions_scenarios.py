@@ -74,7 +74,9 @@ def read_again_only_if_changed(side: Side) -> Any:
 def etags_of_all_answers_agree(side: Side) -> Any:
     etag = side.put()["ETag"]
     listed = side.call("list_objects_v2")["Contents"][0]["ETag"]
-    answers = (side.call("get_object")["ETag"], side.call("head_object")["ETag"], listed, side.object().e_tag)
+    got = side.call("get_object")
+    got["Body"].close()
+    answers = (got["ETag"], side.call("head_object")["ETag"], listed, side.object().e_tag)
     return [answer == etag for answer in answers]
 
 

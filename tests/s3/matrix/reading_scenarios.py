@@ -267,7 +267,8 @@ def body_read_through_the_tools_of_io(side: Side) -> Any:
     buffered = io.BufferedReader(side.call("get_object")["Body"])
     found = [first, buffered.read(3), buffered.peek(1)[:1], buffered.read()]
     buffer = bytearray(1000)
-    count = side.call("get_object")["Body"].readinto(buffer)
+    with side.call("get_object")["Body"] as opened:
+        count = opened.readinto(buffer)
     return [*found, count, bytes(buffer[:count])]
 
 
