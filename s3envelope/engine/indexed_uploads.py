@@ -18,7 +18,8 @@ from s3envelope.core.ports import ByteSource, SystemPorts
 from s3envelope.core.ranges import Extent
 from s3envelope.core.segments import NONCE_SIZE, SEGMENT_SIZE
 from s3envelope.core.upload_state import RecordedPart, UploadEnd, UploadState, seal_state, verify_state
-from s3envelope.engine.sealing import Attempt, SealedRun, sealed_segments
+from s3envelope.engine.one_pass import sealed_segments
+from s3envelope.engine.sealing import Attempt, SealedRun
 from s3envelope.engine.sources import PlaintextSource
 from s3envelope.engine.streams import VerifiedStream
 from s3envelope.errors import ConfigurationError, DecryptionError, UnsupportedOperationError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 from s3envelope.core.segments import NONCE_SIZE, SEALED_SEGMENT_SIZE, SEGMENT_SIZE
@@ -10,8 +9,6 @@ from s3envelope.core.segments import NONCE_SIZE, SEALED_SEGMENT_SIZE, SEGMENT_SI
 # A piece is what is sealed at once. More would save little, and not stay in the CPU's cache.
 PIECE_COUNT = 4
 PIECE_SIZE = PIECE_COUNT * SEALED_SEGMENT_SIZE
-# With two processors one body is prepared while another is sent; the buffers of a client are enough for two anyway.
-_TURNS = 1 if (os.cpu_count() or 1) <= 2 else 2
 _PATIENCE = 0.25
 # Of a body, in pieces, that takes no turn: 2 MiB.
 _LITTLE = 8
@@ -31,9 +28,7 @@ class KeptPool:
         patience: The longest time to wait for a turn, in seconds.
     """
 
-    def __init__(
-        self, count: int, *, share: int | None = None, turns: int = _TURNS, patience: float = _PATIENCE
-    ) -> None:
+    def __init__(self, count: int, *, share: int | None = None, turns: int = 1, patience: float = _PATIENCE) -> None:
         self._unmade = count
         self.share = count if share is None else share
         self._free: list[memoryview] = []

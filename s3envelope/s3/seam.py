@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -83,10 +84,12 @@ _FIRST_ERROR = 300
 # In pieces of 256 KiB. A part of 8 MiB takes 33; of all uploads of a client 16.5 MiB are kept.
 _KEPT_SHARE = 33
 _KEPT_PIECES = 2 * _KEPT_SHARE
+# With two processors one body is prepared while another is sent; what is kept is enough for two anyway.
+_KEPT_TURNS = 1 if (os.cpu_count() or 1) <= 2 else 2
 
 
 def _new_pool() -> KeptPool:
-    return KeptPool(_KEPT_PIECES, share=_KEPT_SHARE)
+    return KeptPool(_KEPT_PIECES, share=_KEPT_SHARE, turns=_KEPT_TURNS)
 
 
 class Seam:

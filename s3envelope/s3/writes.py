@@ -14,7 +14,8 @@ from botocore.validate import ParamValidator
 from s3envelope.core.occurrences import ObjectName
 from s3envelope.core.ports import ByteSource
 from s3envelope.core.segments import NONCE_SIZE
-from s3envelope.engine.sealing import Attempt, SealedRun, seal_at_once, sealed_segments
+from s3envelope.engine.one_pass import seal_at_once, sealed_segments
+from s3envelope.engine.sealing import Attempt, SealedRun
 from s3envelope.engine.sources import PlaintextSource, is_seekable, plaintext_source, refuse_text
 from s3envelope.errors import UnsupportedOperationError
 from s3envelope.s3.auditing import begin_sealing

@@ -8,7 +8,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3envelope.engine.sealing import Attempt, CiphertextReader, SealedRun, sealed_segments
+from s3envelope.engine.one_pass import sealed_segments
+from s3envelope.engine.sealing import Attempt, CiphertextReader, SealedRun
 from s3envelope.engine.sources import BufferSource, StreamSource
 from s3envelope.engine.uploads import PlainUpload
 from s3envelope.errors import SourceChangedError
