@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from s3envelope.audit.ports import machine_ports
@@ -32,12 +34,19 @@ class FailurePolicy:
         self._lost_count = 0
         self._logged_at: float | None = None
 
-    def failed(self, error: Exception) -> None:
-        """Treat an event as not kept.
+    @contextmanager
+    def deciding(self) -> Iterator[None]:
+        """Run what writes an event; what it raises is treated as an event that was not kept.
 
         Raises:
             AuditError: The policy is "required".
         """
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # sinks and actors are anybody's code: no type of error is certain
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
         # INVARIANT: under "required" whatever went wrong ends the operation, before plaintext or ciphertext leaves it.
         if self._is_required:
             if isinstance(error, AuditError):
@@ -70,7 +79,5 @@ class PolicedSink:
         Raises:
             AuditError: It was not written down, and the policy is "required".
         """
-        try:
+        with self._policy.deciding():
             self._sink.record(occurrence)
-        except Exception as error:  # noqa: BLE001  # the sink is anybody's: whatever it raises, the policy decides
-            self._policy.failed(error)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from s3envelope.audit.event import AuditEvent, EventSink
 from s3envelope.audit.policies import FailurePolicy, Policy
@@ -56,13 +57,7 @@ class MultiSink:
         Raises:
             AuditError: At least one sink did not keep the event.
         """
-        failures: list[Exception] = []
-        for sink in self._sinks:
-            try:
-                sink.write(event)
-            except Exception as error:  # noqa: BLE001  # whatever ails one sink, the others get the event
-                failures.append(error)
-        _raise_first(failures, len(self._sinks))
+        self._for_each(lambda sink: sink.write(event))
 
     def close(self) -> None:
         """See `EventSink`.
@@ -70,13 +65,18 @@ class MultiSink:
         Raises:
             AuditError: At least one sink did not keep something.
         """
+        self._for_each(lambda sink: sink.close())
+
+    def _for_each(self, use: Callable[[EventSink], None]) -> None:
         failures: list[Exception] = []
         for sink in self._sinks:
             try:
-                sink.close()
-            except Exception as error:  # noqa: BLE001  # whatever ails one sink, the others are closed
+                use(sink)
+            except Exception as error:  # noqa: BLE001  # sinks are anybody's code: of what one raises the others know nothing
                 failures.append(error)
-        _raise_first(failures, len(self._sinks))
+        if failures:
+            text = f"{len(failures)} of {len(self._sinks)} audit sinks failed: {failures[0]}"
+            raise AuditError(text) from failures[0]
 
 
 class PolicySink:
@@ -113,10 +113,8 @@ class PolicySink:
         Raises:
             AuditError: The event was not kept, and the policy is "required".
         """
-        try:
+        with self.deciding():
             self._sink.write(event)
-        except Exception as error:  # noqa: BLE001  # the sink is anybody's: whatever it raises, the policy decides
-            self.failed(error)
 
     def close(self) -> None:
         """See `EventSink`.
@@ -124,20 +122,9 @@ class PolicySink:
         Raises:
             AuditError: Something was not kept, and the policy is "required".
         """
-        try:
+        with self.deciding():
             self._sink.close()
-        except Exception as error:  # noqa: BLE001  # the sink is anybody's: the policy decides on its end too
-            self.failed(error)
 
-    def failed(self, error: Exception) -> None:
-        """Treat an event as not kept.
-
-        Raises:
-            AuditError: The policy is "required".
-        """
-        self._policy.failed(error)
-
-
-def _raise_first(failures: Sequence[Exception], sink_count: int) -> None:
-    if failures:
-        raise AuditError(f"{len(failures)} of {sink_count} audit sinks failed: {failures[0]}") from failures[0]
+    def deciding(self) -> AbstractContextManager[None]:
+        """Return the block that makes or writes an event; see `FailurePolicy.deciding`."""
+        return self._policy.deciding()

@@ -48,7 +48,7 @@ class CallerIdentity:
             self._asked_at = now
             try:
                 self._arn = str(self._client.get_caller_identity()["Arn"])
-            except Exception:  # noqa: BLE001  # not to know the caller's name is no reason against writing down the rest
+            except Exception:  # noqa: BLE001  # the client is handed in; without the name the rest is written
                 return self._otherwise
         return self._arn or self._otherwise
 
@@ -99,12 +99,9 @@ class AuditTrail:
         Raises:
             AuditError: It was not written down, and the policy is "required".
         """
-        try:
-            event = self._event(occurrence)
-        except Exception as error:  # noqa: BLE001  # a name that cannot be had is as bad as a disk that is full
-            self._sink.failed(error)
-            return
-        self._sink.write(event)
+        # Of an actor or a name that cannot be had, the policy decides as of a disk that is full.
+        with self._sink.deciding():
+            self._sink.write(self._event(occurrence))
 
     def under(self, policy: Policy) -> AuditTrail:
         """Return this trail with another policy.

@@ -10,6 +10,7 @@ from contextlib import closing
 import boto3
 import click
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
@@ -127,7 +128,7 @@ def complete(root: click.Command, instruction: str) -> int:
         return 1
     try:
         found = _SHELLS[shell](root, {}, _PROGRAM, COMPLETE_VARIABLE).complete()
-    except Exception:  # noqa: BLE001  # a key that was pressed on a half-written line must not print a traceback into it
+    except Exception:  # noqa: BLE001  # the outermost frame: a traceback would be printed into the line that is being written
         return 1
     # Keys may hold what no terminal's encoding has.
     sys.stdout.buffer.write(found.encode("utf-8", "surrogateescape") + b"\n")
@@ -154,7 +155,8 @@ def names_in_s3(args: Sequence[str], incomplete: str) -> list[str]:
                 found = [f"{one['Name']}/" for one in answer.get("Buckets", ()) if one["Name"].startswith(bucket)]
                 return [_S3 + name for name in found[:_MOST_NAMES]]
             page = client.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", MaxKeys=_MOST_NAMES)
-    except Exception:  # noqa: BLE001  # no credentials, no such bucket, no network: there is nothing to offer, and nobody to tell
+    except (ClientError, BotoCoreError, ValueError):
+        # No credentials, no such bucket, no network, an endpoint that is no URL: there is nothing to offer.
         return []
     keys = [one["Prefix"] for one in page.get("CommonPrefixes", ())] + [one["Key"] for one in page.get("Contents", ())]
     # A line break would be two completions.

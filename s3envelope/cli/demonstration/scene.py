@@ -169,7 +169,7 @@ class Scores:
             raise
         except NotHeldError as error:
             sentence, held = str(error), False
-        except Exception as error:  # noqa: BLE001  # any error is the finding of the step, told as such
+        except Exception as error:  # noqa: BLE001  # a step finds out whether something fails: its error is the result
             sentence, held = explain(error).line, False
         self.held_count += held
         self.failed_count += not held

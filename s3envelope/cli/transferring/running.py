@@ -19,7 +19,7 @@ from s3envelope.cli.transferring.progress import Bar, one_bar
 from s3envelope.cli.transferring.records import Records
 from s3envelope.cli.transferring.resumable import Conduct
 from s3envelope.cli.transferring.stopping import Stop, work_through
-from s3envelope.cli.transferring.transfers import Transfers, do_alone
+from s3envelope.cli.transferring.transfers import Transfers, outcome_of
 from s3envelope.errors import ConfigurationError
 from s3envelope.formats import names
 from s3envelope.s3.config import EnvelopeConfig, make_config
@@ -131,7 +131,7 @@ class Run:
 
         def prepare(transfers: Transfers) -> Callable[[Job | Outcome], Outcome]:
             def upload(_: Job | Outcome) -> Outcome:
-                return do_alone(lambda: transfers.upload_stream(stream, target), job, stop)
+                return outcome_of(lambda: transfers.upload_stream(stream, target), job, stop)
 
             stop = transfers.stop
             return upload

@@ -80,26 +80,22 @@ class Transfers:
 
     def do(self, job: Job | Outcome) -> Outcome:
         """Do one job; whatever goes wrong is its outcome."""
-        if isinstance(job, Outcome):
-            return job
-        try:
-            self.stop.check()
-            reason = self._reason_to_skip(job)
-            if reason is None and self._conduct.dry_run:
-                return Outcome.of(job, "planned")
-            if reason is not None:
-                self._bar.advance(job.size)
-                self._discard(job)
-                return Outcome.of(job, "skipped", reason)
-            if self._plain is None:
-                self._transfer(job)
-            else:
-                self._move(job, self._plain)
-            return Outcome.of(job, "done")
-        except Exception as error:  # noqa: BLE001  # of one file: it is told, and the others go on
-            if self.stop.is_set:
-                return Outcome.of(job, "interrupted")
-            return Outcome.failure(job, error)
+        return job if isinstance(job, Outcome) else outcome_of(lambda: self._do(job), job, self.stop)
+
+    def _do(self, job: Job) -> Outcome:
+        self.stop.check()
+        reason = self._reason_to_skip(job)
+        if reason is None and self._conduct.dry_run:
+            return Outcome.of(job, "planned")
+        if reason is not None:
+            self._bar.advance(job.size)
+            self._discard(job)
+            return Outcome.of(job, "skipped", reason)
+        if self._plain is None:
+            self._transfer(job)
+        else:
+            self._move(job, self._plain)
+        return Outcome.of(job, "done")
 
     def upload_stream(self, stream: IO[bytes], place: S3Location) -> None:
         """Upload a stream of unknown length."""
@@ -198,17 +194,17 @@ class Transfers:
         source = Item("", job.source, job.size, job.seconds)
         try:
             target = file_item(job.target) if isinstance(job.target, Path) else object_item(self._client, job.target)
-        except Exception:  # noqa: BLE001  # whatever it is: the transfer replaces it, or tells better what is wrong
+        except (OSError, ClientError, BotoCoreError, S3EnvelopeError):
+            # The transfer replaces it, or tells better what is wrong.
             return False
         return source.seconds <= target.seconds and have_one_size(self._client, source, target)
 
 
-def do_alone(work: Callable[[], None], job: Job, stop: Stop) -> Outcome:
-    """Do what is no job of its own, with an outcome like that of one."""
+def outcome_of(work: Callable[[], Outcome | None], job: Job, stop: Stop) -> Outcome:
+    """Do a job; `work` returns what became of it, or nothing where it was done."""
     try:
-        work()
-    except Exception as error:  # noqa: BLE001  # as in `Transfers.do`
+        return work() or Outcome.of(job, "done")
+    except Exception as error:  # noqa: BLE001  # one of many files, in a thread: its error is told, and the others go on
         if stop.is_set or isinstance(error, StoppedError):
             return Outcome.of(job, "interrupted")
         return Outcome.failure(job, error)
-    return Outcome.of(job, "done")
