@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from s3envelope import KmsKeyring
@@ -39,12 +37,6 @@ OUTAGES = {
     "XksProxyInvalidResponseException": "external key store",
     "ServiceUnavailable": "try again later",
 }
-
-
-@pytest.fixture(scope="module")
-def running_kms() -> Iterator[LocalKms]:
-    with LocalKms() as kms:
-        yield kms
 
 
 def _error(kms: LocalKms, code: str, status: int) -> tuple[KeyringError, str]:

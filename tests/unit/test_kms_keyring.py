@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -24,24 +24,6 @@ from s3envelope.testing.local_kms import LocalKms
 CONTEXT = EncryptionContext({"tenant": "acme"})
 KMS_CONTEXT = {"tenant": "acme", "s3envelope": "SE1"}
 ARN = "arn:aws:kms:us-east-1:111122223333:key/12345678-1234-1234-1234-123456789012"
-
-
-@pytest.fixture(scope="module")
-def running_kms() -> Iterator[LocalKms]:
-    with LocalKms() as kms:
-        yield kms
-
-
-@pytest.fixture
-def kms(running_kms: LocalKms) -> LocalKms:
-    running_kms.faults.clear()
-    running_kms.clear_calls()
-    return running_kms
-
-
-@pytest.fixture
-def arn(kms: LocalKms) -> str:
-    return kms.create_key()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import pytest
@@ -33,24 +33,6 @@ from tests.support.s3ec_samples import PLAINTEXT, WRAPPING_KEY, Sample, b64
 CONTEXT = {"tenant": "acme"}
 ARN = "arn:aws:kms:us-east-1:111122223333:key/12345678-1234-1234-1234-123456789012"
 CONTENTS = [(2, "AES/GCM/NoPadding"), (3, "115")]
-
-
-@pytest.fixture(scope="module")
-def running_kms() -> Iterator[LocalKms]:
-    with LocalKms() as kms:
-        yield kms
-
-
-@pytest.fixture
-def kms(running_kms: LocalKms) -> LocalKms:
-    running_kms.faults.clear()
-    running_kms.clear_calls()
-    return running_kms
-
-
-@pytest.fixture
-def arn(kms: LocalKms) -> str:
-    return kms.create_key()
 
 
 @pytest.fixture
